@@ -1,0 +1,33 @@
+/**
+ * The build: the AssemblyScript kernel to WebAssembly (as a base64 constant, so that nothing has to be found on disk
+ * at run time), then TypeScript to dist/.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const modules = path.join(root, "node_modules");
+
+function run(script, ...args) {
+  execFileSync(process.execPath, [path.join(modules, script), ...args], { cwd: root, stdio: "inherit" });
+}
+
+const scratch = mkdtempSync(path.join(tmpdir(), "data-putter-build-"));
+try {
+  const wasm = path.join(scratch, "kernel.wasm");
+  const flags = ["--runtime", "stub", "--importMemory", "--enable", "simd", "-O3", "--converge", "--noAssert"];
+  run("assemblyscript/bin/asc.js", "kernel/kernel.ts", "-o", wasm, ...flags);
+  const text = readFileSync(wasm).toString("base64");
+  writeFileSync(
+    path.join(root, "src/core/kernel-binary.ts"),
+    `/** Built from kernel/kernel.ts by scripts/build.mjs. */\nexport const kernelBinary =\n  "${text}";\n`,
+  );
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+rmSync(path.join(root, "dist"), { recursive: true, force: true });
+run("typescript/bin/tsc", "-p", "tsconfig.json");

@@ -1,0 +1,78 @@
+/** Every queue, cache, buffer, retry and message has its maximum here: name, default, unit, and what happens at it. */
+
+/** Connections on one port; further ones are closed at once. */
+export const connectionsMax = 16_384;
+/** A byte stream (tcp/5001) or a ticket connection that sends nothing for so long is closed. */
+export const idleTimeoutMs = 120_000;
+/** A peer that does not read what it was sent for so long is cut off. */
+export const writeStallMs = 30_000;
+/** A connection that sends nothing for so long gives its buffer back, written or put aside. */
+export const bufferIdleMs = 200;
+/** One read from a socket. */
+export const receiveSize = 262_144;
+
+/** Buffers of the arena: WebAssembly memory that never grows. */
+export const tinyBufferCount = 512;
+export const blockBufferCount = 96;
+export const groupBufferCount = 8;
+/** Buffers that one object being written, or one ticket connection, may have in flight. */
+export const batchesInFlightMax = 4;
+/** Who waits for a buffer, in all; further ones are answered BUSY. */
+export const bufferWaitersMax = 20_000;
+
+/** Open volumes (two or three descriptors each). */
+export const openVolumesMax = 128;
+/** Tickets that wait for a volume's next write; further ones are answered `busy`. */
+export const volumeQueueMax = 65_536;
+
+/** Keep this much of the file system free, so that deleting and the datastore still work when it is full. */
+export const spaceReserveSize = 16 * 1024 * 1024;
+/** How often free space is asked for. */
+export const spaceCheckMs = 1_000;
+
+/** Ids leased at a time. */
+export const objectLeaseCount = 4_096;
+export const ticketLeaseCount = 128 * 2_048;
+/** A stream reserves one group, then twice as many each time, up to so many. */
+export const reserveGroupsMax = 16;
+/** Ranges of returned tickets that a router remembers for small objects. */
+export const freeRangesMax = 1_024;
+
+/** The largest object. */
+export const objectSizeMax = 50 * 2 ** 40;
+/** Names: bytes of UTF-8. */
+export const keySizeMax = 1_024;
+export const bucketNameSizeMax = 255;
+/** One page of a listing. */
+export const pageSizeMax = 1_000;
+export const partsMax = 10_000;
+
+/** Bytes of JSON in one request or answer on tcp/5000 and tcp/5002. */
+export const messageSizeMax = 1_048_576;
+/** Requests on one connection that may wait for their answer. */
+export const requestsInFlightMax = 64;
+
+/** How often a write's progress is noted in the datastore. */
+export const progressIntervalMs = 250;
+/** How long a failed write can still be asked about. */
+export const failedObjectKeepMs = 24 * 3_600_000;
+
+/** Connecting to a putter or to Redis. */
+export const connectTimeoutMs = 5_000;
+/** Between attempts: doubled from the first to the last. */
+export const reconnectDelayMinMs = 100;
+export const reconnectDelayMaxMs = 5_000;
+/** A putter that answers nothing for so long while tickets wait is given up. */
+export const responseTimeoutMs = 20_000;
+/** One Redis command; then the operation fails as UNAVAILABLE. */
+export const datastoreTimeoutMs = 10_000;
+
+/** Reclaiming: how often it looks, how much it rewrites per second, from which share of dead tickets on. */
+export const reclaimIntervalMs = 5_000;
+export const reclaimRate = 64 * 1024 * 1024;
+export const reclaimDeadShareMin = 0.5;
+/** A volume that is still open is sealed to be reclaimed from so many dead bytes on. */
+export const reclaimOpenDeadMin = 64 * 1024 * 1024;
+
+/** Closing: what is under way may take so long. */
+export const drainTimeoutMs = 10_000;
