@@ -12,7 +12,10 @@ const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const modules = path.join(root, "node_modules");
 
 function run(script, ...args) {
-  execFileSync(process.execPath, [path.join(modules, script), ...args], { cwd: root, stdio: "inherit" });
+  execFileSync(process.execPath, [path.join(modules, script), ...args], {
+    cwd: root,
+    stdio: "inherit",
+  });
 }
 
 const scratch = mkdtempSync(path.join(tmpdir(), "data-putter-build-"));
@@ -30,4 +33,4 @@ try {
 }
 
 rmSync(path.join(root, "dist"), { recursive: true, force: true });
-run("typescript/bin/tsc", "-p", "tsconfig.json");
+run("typescript/bin/tsc", "-p", "tsconfig.build.json");

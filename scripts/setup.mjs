@@ -22,15 +22,21 @@ const installed = hashOf(["package.json", "package-lock.json"]) + process.versio
 if (stamps.installed !== installed) {
   console.error("data-putter: installing dependencies (first start, or they changed)");
   // npm's own summary would mix with the output of the command that was asked for.
-  execSync("npm ci --no-audit --no-fund --loglevel=error", { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  execSync("npm ci --no-audit --no-fund --loglevel=error", {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   stamps.built = undefined;
 }
 
 const sources = ["src", "kernel", "scripts"].flatMap((folder) => filesBelow(folder)).filter(isSource);
-const built = hashOf(["package-lock.json", "tsconfig.json", ...sources]);
+const built = hashOf(["package-lock.json", "tsconfig.json", "tsconfig.build.json", ...sources]);
 if (stamps.built !== built || !existsSync(path.join(root, "dist/cli/main.js"))) {
   console.error("data-putter: building");
-  execFileSync(process.execPath, [path.join(root, "scripts/build.mjs")], { cwd: root, stdio: ["ignore", 2, 2] });
+  execFileSync(process.execPath, [path.join(root, "scripts/build.mjs")], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
 }
 writeFileSync(stampPath, JSON.stringify({ installed, built }));
 
@@ -49,6 +55,10 @@ function filesBelow(folder) {
 
 function hashOf(files) {
   const hash = createHash("sha256");
-  for (const file of files) hash.update(file).update("\0").update(readFileSync(path.join(root, file)));
+  for (const file of files)
+    hash
+      .update(file)
+      .update("\0")
+      .update(readFileSync(path.join(root, file)));
   return hash.digest("hex");
 }

@@ -10,6 +10,8 @@ export const writeStallMs = 30_000;
 export const bufferIdleMs = 200;
 /** One read from a socket. */
 export const receiveSize = 262_144;
+/** Bytes read from all sockets of a port that no buffer was free for; a connection that goes beyond it is cut off. */
+export const waitingSizeMax = 32 * 1024 * 1024;
 
 /** Buffers of the arena: WebAssembly memory that never grows. */
 export const tinyBufferCount = 512;
@@ -76,3 +78,5 @@ export const reclaimOpenDeadMin = 64 * 1024 * 1024;
 
 /** Closing: what is under way may take so long. */
 export const drainTimeoutMs = 10_000;
+/** Directories whose syncs are shared; the memory of who shares is dropped beyond it. */
+export const directorySyncsMax = 4_096;

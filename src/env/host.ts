@@ -76,9 +76,11 @@ export interface Network {
 export interface ListenOptions {
   readonly host: string;
   readonly port: number;
-  /** What is received is put here, for all connections alike; a Receiver sees parts of it. */
+  /** What is received is put here, for all connections alike, and shown to their Receivers in place where possible. */
   readonly receiveBuffer: Uint8Array;
   readonly connectionsMax: number;
+  /** Bytes that all connections together may have waiting for their Receivers; one that goes beyond it is cut off. */
+  readonly waitingSizeMax: number;
 }
 
 export interface ConnectOptions {
@@ -98,10 +100,11 @@ export interface Listener {
 
 /** What a connection hands its bytes to. None of it is called before `Connection.start`. */
 export interface Receiver {
-  /** How many bytes it can take now; 0 pauses the connection until `Connection.resume`. */
-  room(): number;
-  /** At most `room()` bytes, valid only during the call. */
-  bytes(chunk: Uint8Array): void;
+  /**
+   * Bytes that arrived, valid only during the call. Returns how many it took; with the rest it waits, and the
+   * connection is paused, until `Connection.resume`.
+   */
+  bytes(chunk: Uint8Array): number;
   /** The peer has sent all it will send; it may still read. */
   end(): void;
   /** Nothing goes either way any more. Called exactly once, last. */
@@ -112,7 +115,7 @@ export interface Connection {
   readonly remoteHost: string;
   readonly remotePort: number;
   start(receiver: Receiver): void;
-  /** To be called when `room` was 0 and is not any more. */
+  /** Offers again what the receiver did not take, then reads on. */
   resume(): void;
   /** Resolves when the system has taken the bytes (they may be changed then); rejects when it never will. */
   write(bytes: Uint8Array): Promise<void>;

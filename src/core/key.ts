@@ -1,0 +1,29 @@
+/** The pre-shared key: 16 bytes, written as 32 hex digits. It appears in no message and no log; its fingerprint may. */
+import { createHash } from "node:crypto";
+import { StoreError } from "./errors.ts";
+
+export const keySize = 16;
+export type Key = Uint8Array & { readonly __brand: "Key" };
+
+/** INVALID where the text is not 32 hex digits; the message does not repeat the text. */
+export function parseKey(text: string, source: string): Key {
+  const trimmed = text.trim();
+  if (!/^[0-9a-fA-F]{32}$/.test(trimmed)) {
+    throw new StoreError("INVALID", `${source}: a key is 32 hex digits (16 bytes); found ${trimmed.length} characters`);
+  }
+  return keyOf(Uint8Array.from(trimmed.match(/../g)!, (pair) => Number.parseInt(pair, 16)));
+}
+
+export function keyOf(bytes: Uint8Array): Key {
+  if (bytes.length !== keySize) throw new StoreError("INVALID", `a key is ${keySize} bytes, not ${bytes.length}`);
+  return bytes as Key;
+}
+
+export function formatKey(key: Key): string {
+  return Array.from(key, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The first 8 bytes of SHA-256("data-putter key" ‖ key), in hex: tells keys apart without giving one away. */
+export function fingerprintOf(key: Key): string {
+  return createHash("sha256").update("data-putter key").update(key).digest("hex").slice(0, 16);
+}

@@ -1,0 +1,221 @@
+/**
+ * TCP through node:net, read into one buffer that all connections of a port share: 5 GB per core and second, against 2
+ * for `data` events. Node offers that (`onread`) for sockets that one makes, not for those that a server accepts, so an
+ * accepted socket's handle is moved into a new Socket. Where that private handle is not there, `data` events do.
+ */
+import net from "node:net";
+import { StoreError } from "../core/errors.ts";
+import * as limits from "../core/limits.ts";
+import type { Connection, ConnectOptions, Listener, ListenOptions, Network, Receiver } from "./host.ts";
+
+export const nodeNetwork: Network = { listen, connect };
+
+async function listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener> {
+  const connections = new Set<NodeConnection>();
+  const waiting: Waiting = { size: 0, sizeMax: options.waitingSizeMax };
+  const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (accepted) => {
+    if (connections.size >= options.connectionsMax) {
+      accepted.destroy();
+      return;
+    }
+    const connection = new NodeConnection(waiting, () => connections.delete(connection));
+    connections.add(connection);
+    const moved = moveHandle(server, accepted, options.receiveBuffer, connection);
+    connection.adopt(moved ?? accepted, moved !== undefined);
+    accept(connection);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host: options.host, port: options.port, backlog: 1024 }, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  const address = server.address() as net.AddressInfo;
+  return {
+    host: address.address,
+    port: address.port,
+    get connectionCount() {
+      return connections.size;
+    },
+    close: async () => void server.close(),
+  };
+}
+
+function connect(options: ConnectOptions): Promise<Connection> {
+  const connection = new NodeConnection({ size: 0, sizeMax: limits.waitingSizeMax }, () => undefined);
+  return new Promise((resolve, reject) => {
+    const socket = new net.Socket({
+      allowHalfOpen: true,
+      onread: connection.onRead(options.receiveBuffer),
+    } as never);
+    const where = `${options.host}:${options.port}`;
+    const timer = setTimeout(() => {
+      socket.destroy(new StoreError("UNAVAILABLE", `${where} did not answer within ${options.timeoutMs} ms`));
+    }, options.timeoutMs);
+    const failed = (error: Error): void => {
+      clearTimeout(timer);
+      reject(error);
+    };
+    socket.once("error", failed);
+    socket.connect({ host: options.host, port: options.port, noDelay: true }, () => {
+      clearTimeout(timer);
+      socket.off("error", failed);
+      socket.pause();
+      connection.adopt(socket, true);
+      resolve(connection);
+    });
+  });
+}
+
+/** Bytes read that no Receiver has taken, over all connections of a listener. */
+interface Waiting {
+  size: number;
+  readonly sizeMax: number;
+}
+
+interface OnRead {
+  readonly buffer: Uint8Array;
+  readonly callback: (count: number, buffer: Uint8Array) => boolean;
+}
+
+class NodeConnection implements Connection {
+  remoteHost = "";
+  remotePort = 0;
+  readonly #waiting: Waiting;
+  readonly #gone: () => void;
+  #socket: net.Socket | undefined;
+  #receiver: Receiver | undefined;
+  /** What the receiver has not taken yet. */
+  #rest: Uint8Array | undefined;
+  #ended = false;
+  #endTold = false;
+  #error: Error | undefined;
+
+  constructor(waiting: Waiting, gone: () => void) {
+    this.#waiting = waiting;
+    this.#gone = gone;
+  }
+
+  onRead(buffer: Uint8Array): OnRead {
+    return { buffer, callback: (count) => this.#offer(buffer.subarray(0, count), true) };
+  }
+
+  adopt(socket: net.Socket, hasOnRead: boolean): void {
+    this.#socket = socket;
+    this.remoteHost = socket.remoteAddress ?? "";
+    this.remotePort = socket.remotePort ?? 0;
+    if (!hasOnRead) {
+      socket.on("data", (chunk) => {
+        if (!this.#offer(chunk as unknown as Uint8Array, false)) socket.pause();
+      });
+      socket.pause();
+    }
+    socket.on("end", () => {
+      this.#ended = true;
+      this.#tellEnd();
+    });
+    socket.on("error", (error) => (this.#error = error));
+    socket.on("close", () => {
+      this.#keep(undefined);
+      this.#gone();
+      this.#receiver?.closed(this.#error);
+    });
+    // One listener for all writes: each would add its own otherwise.
+    socket.setMaxListeners(0);
+  }
+
+  start(receiver: Receiver): void {
+    this.#receiver = receiver;
+    this.#socket!.resume();
+  }
+
+  resume(): void {
+    const rest = this.#rest;
+    if (rest !== undefined) {
+      this.#keep(undefined);
+      if (!this.#offer(rest, false)) return;
+    }
+    this.#tellEnd();
+    if (this.#socket!.destroyed) return;
+    this.#socket!.resume();
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket!.write(bytes, (error) => (error ? reject(this.#error ?? error) : resolve()));
+    });
+  }
+
+  end(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#socket!.destroyed) resolve();
+      else this.#socket!.end(() => resolve());
+    });
+  }
+
+  destroy(): void {
+    this.#socket!.destroy();
+  }
+
+  /** Whether all was taken. `shared` memory is overwritten by the next read, so what is left is copied. */
+  #offer(chunk: Uint8Array, shared: boolean): boolean {
+    if (this.#rest !== undefined) {
+      // The system had read ahead before the pause took effect.
+      this.#keep(Buffer.concat([this.#rest, chunk]));
+      return false;
+    }
+    const taken = this.#receiver === undefined ? 0 : this.#receiver.bytes(chunk);
+    if (taken === chunk.length) return true;
+    const rest = chunk.subarray(taken);
+    this.#keep(shared ? rest.slice() : rest);
+    return false;
+  }
+
+  #keep(rest: Uint8Array | undefined): void {
+    this.#waiting.size += (rest?.length ?? 0) - (this.#rest?.length ?? 0);
+    this.#rest = rest;
+    if (rest === undefined) return;
+    this.#socket!.pause();
+    if (this.#waiting.size > this.#waiting.sizeMax) {
+      this.#socket!.destroy(new StoreError("BUSY", `more than ${this.#waiting.sizeMax} bytes wait for a buffer`));
+    }
+  }
+
+  #tellEnd(): void {
+    if (!this.#ended || this.#endTold || this.#rest !== undefined || this.#receiver === undefined) return;
+    this.#endTold = true;
+    this.#receiver.end();
+  }
+}
+
+/** The private parts of a socket that moving its handle needs. */
+interface PrivateSocket {
+  _handle?: { reading?: boolean } | null;
+  _server?: unknown;
+  server?: unknown;
+}
+
+function moveHandle(
+  server: net.Server,
+  accepted: net.Socket,
+  receiveBuffer: Uint8Array,
+  connection: NodeConnection,
+): net.Socket | undefined {
+  const from = accepted as unknown as PrivateSocket;
+  if (from._handle === undefined || from._handle === null) return undefined;
+  const handle = from._handle;
+  const options = {
+    handle,
+    allowHalfOpen: true,
+    pauseOnCreate: true,
+    onread: connection.onRead(receiveBuffer),
+  };
+  const moved = new net.Socket(options as never);
+  const to = moved as unknown as PrivateSocket;
+  from._handle = null;
+  // The server counts its connections by this field.
+  from._server = null;
+  to._server = server;
+  return moved;
+}

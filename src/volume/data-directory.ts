@@ -1,0 +1,142 @@
+/**
+ * The directory below which volumes lie. `data-putter.json` in it says format, depth and identity, and is written once;
+ * a directory is never opened with another format or depth, nor by two processes at once.
+ */
+import { messageOf, StoreError } from "../core/errors.ts";
+import { type Depth, depths } from "../core/layout.ts";
+import type { Disk, DiskLock, Random } from "../env/host.ts";
+
+/** Format of the data directory: docs/formats/disk.md. */
+export const diskFormat = 1;
+export const markerName = "data-putter.json";
+const markerSizeMax = 4096;
+
+export interface DataDirectory {
+  readonly root: string;
+  readonly depth: Depth;
+  /** 16 hex digits, made with the directory. */
+  readonly id: string;
+  readonly lock: DiskLock;
+}
+
+export interface DataDirectoryOptions {
+  readonly root: string;
+  /** undefined: what the directory has, or `depthDefault` for a new one. */
+  readonly depth: Depth | undefined;
+  readonly depthDefault: Depth;
+}
+
+/** Opens or makes a data directory, and locks it. INCOMPATIBLE, or UNAVAILABLE where it cannot be written. */
+export async function openDataDirectory(
+  disk: Disk,
+  random: Random,
+  options: DataDirectoryOptions,
+): Promise<DataDirectory> {
+  const { root } = options;
+  const lock = await takeLock(disk, root);
+  try {
+    const marker = await readMarker(disk, root);
+    const made = marker ?? (await makeMarker(disk, random, root, options.depth ?? options.depthDefault));
+    if (options.depth !== undefined && options.depth !== made.depth) {
+      const advice = "depth is chosen when a directory is made; leave --depth out, or choose another --root";
+      throw new StoreError("INCOMPATIBLE", `${root} has depth ${made.depth}, not ${options.depth}: ${advice}`);
+    }
+    return { root, ...made, lock };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function takeLock(disk: Disk, root: string): Promise<DiskLock> {
+  let lock: DiskLock | undefined;
+  try {
+    await makeDirectories(disk, root);
+    lock = await disk.lock(root);
+  } catch (error) {
+    throw new StoreError("UNAVAILABLE", `${root} cannot be used for data: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  if (lock === undefined) {
+    throw new StoreError("INCOMPATIBLE", `${root} is in use by another data-putter process; one at a time can have it`);
+  }
+  return lock;
+}
+
+async function makeDirectories(disk: Disk, directory: string): Promise<void> {
+  const parts = directory.split(/(?<=[/\\])/);
+  for (let count = 1; count <= parts.length; count++) {
+    const at = parts.slice(0, count).join("");
+    if (await exists(disk, at)) continue;
+    await disk.makeDirectory(at);
+    if (count > 1) await disk.syncDirectory(parts.slice(0, count - 1).join(""));
+  }
+}
+
+async function exists(disk: Disk, directory: string): Promise<boolean> {
+  return (await disk.list(directory)) !== undefined;
+}
+
+async function readMarker(disk: Disk, root: string): Promise<{ depth: Depth; id: string } | undefined> {
+  const where = `${root}/${markerName}`;
+  const file = await disk.open(where, "read");
+  if (file === undefined) return undefined;
+  try {
+    const bytes = new Uint8Array(markerSizeMax);
+    const size = await file.read(bytes, 0);
+    return parseMarker(where, Buffer.from(bytes.subarray(0, size)).toString("utf8"));
+  } finally {
+    await file.close();
+  }
+}
+
+function parseMarker(where: string, text: string): { depth: Depth; id: string } {
+  const damaged = (rule: string): StoreError =>
+    new StoreError("INCOMPATIBLE", `${where} is damaged (${rule}): ${JSON.stringify(text.slice(0, 100))}`);
+  let marker: { format?: unknown; depth?: unknown; id?: unknown };
+  try {
+    marker = JSON.parse(text) as typeof marker;
+  } catch {
+    throw damaged("it must be JSON");
+  }
+  if (typeof marker !== "object" || marker === null) throw damaged("it must be an object");
+  if (typeof marker.format !== "number") throw damaged("format must be a number");
+  if (marker.format !== diskFormat) {
+    const advice = "use the version of data-putter that made it, or a newer one";
+    throw new StoreError(
+      "INCOMPATIBLE",
+      `${where} has format ${marker.format}, this program knows ${diskFormat}: ${advice}`,
+    );
+  }
+  if (!depths.includes(marker.depth as Depth)) throw damaged("depth must be 2, 3 or 4");
+  if (typeof marker.id !== "string" || !/^[0-9a-f]{16}$/.test(marker.id)) throw damaged("id must be 16 hex digits");
+  return { depth: marker.depth as Depth, id: marker.id };
+}
+
+async function makeMarker(
+  disk: Disk,
+  random: Random,
+  root: string,
+  depth: Depth,
+): Promise<{ depth: Depth; id: string }> {
+  const id = Buffer.from(random.bytes(8)).toString("hex");
+  const text = `${JSON.stringify({ format: diskFormat, depth, id })}\n`;
+  await writeWhole(disk, root, markerName, new Uint8Array(Buffer.from(text)));
+  return { depth, id };
+}
+
+/** Writes a small file so that after a crash it is there whole or not at all. */
+async function writeWhole(disk: Disk, directory: string, name: string, bytes: Uint8Array): Promise<void> {
+  const fresh = `${directory}/${name}.new`;
+  await disk.unlink(fresh);
+  const { file } = await disk.create(fresh);
+  try {
+    await file.write([bytes], 0);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(fresh, `${directory}/${name}`);
+  await disk.syncDirectory(directory);
+}

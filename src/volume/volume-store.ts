@@ -1,0 +1,486 @@
+/**
+ * The storage engine: tickets in volumes below a root, at any depth (docs/formats/disk.md). There is no index: where a
+ * ticket lies follows from its id, so opening costs the same whatever is stored.
+ *
+ * Volumes are opened when needed; a bounded number is open at a time, and who needs another one waits until one is idle.
+ */
+import { messageOf } from "../core/errors.ts";
+import { checksumSize, ticketDataSize, TicketStatus } from "../core/frame.ts";
+import type { TicketId } from "../core/ids.ts";
+import type { Kernel, TicketBuffer } from "../core/kernel.ts";
+import {
+  describeVolume,
+  layoutOf,
+  type Layout,
+  slotOf,
+  volumeDirectory,
+  volumeEnd,
+  volumeOf,
+  volumeStart,
+} from "../core/layout.ts";
+import * as limits from "../core/limits.ts";
+import type { Run } from "../core/run.ts";
+import {
+  type BatchOutcome,
+  joinOutcomes,
+  type PendingWrite,
+  type ReclaimOutcome,
+  refusedWrite,
+  type TicketBatch,
+  type TicketStore,
+} from "../core/ticket-store.ts";
+import type { Disk, DiskFile, Host } from "../env/host.ts";
+import type { DataDirectory } from "./data-directory.ts";
+import { GroupSync } from "./group-sync.ts";
+import { Gate } from "./gate.ts";
+import { rewriteVolume, unlinkVolume } from "./reclaim.ts";
+import { findVolumes } from "./volume-tree.ts";
+import { Volume } from "./volume.ts";
+
+export type Durability = "disk" | "os";
+
+export interface VolumeStoreOptions {
+  readonly host: Host;
+  readonly kernel: Kernel;
+  readonly directory: DataDirectory;
+  readonly durability: Durability;
+  readonly openVolumesMax?: number;
+  readonly spaceReserveSize?: number;
+}
+
+/** What has happened since the start, for status pages and metrics. */
+export interface VolumeStoreCounts {
+  syncs: number;
+  /** Writes that shared those syncs. */
+  syncedWrites: number;
+  ticketsWritten: number;
+  ticketsRefused: number;
+}
+
+interface OpenVolume {
+  readonly volume: Volume;
+  users: number;
+  /** Its files were replaced or removed; to be closed by its last user. */
+  stale: boolean;
+}
+
+export class VolumeStore implements TicketStore {
+  readonly id: string;
+  readonly place: string;
+  readonly layout: Layout;
+  readonly counts: VolumeStoreCounts = {
+    syncs: 0,
+    syncedWrites: 0,
+    ticketsWritten: 0,
+    ticketsRefused: 0,
+  };
+  readonly #host: Host;
+  readonly #disk: Disk;
+  readonly #options: VolumeStoreOptions;
+  /** Least recently used first. */
+  readonly #open = new Map<number, OpenVolume>();
+  readonly #opening = new Map<number, Promise<OpenVolume | undefined>>();
+  readonly #slots: Gate;
+  /** Volumes that are being reclaimed. Writers wait. */
+  readonly #closed = new Map<number, Promise<void>>();
+  readonly #directorySyncs = new Map<string, GroupSync>();
+  /** Directories whose own entry this process has synced. */
+  readonly #durableDirectories = new Set<string>();
+  /** For looking at one stored ticket. */
+  readonly #probe: TicketBuffer;
+  #space = Number.POSITIVE_INFINITY;
+  #spaceAskedAt = Number.NEGATIVE_INFINITY;
+  #spaceError: string | undefined;
+
+  constructor(options: VolumeStoreOptions) {
+    this.#host = options.host;
+    this.#disk = options.host.disk;
+    this.#options = options;
+    this.id = options.directory.id;
+    this.place = options.directory.root;
+    this.layout = layoutOf(options.directory.depth);
+    this.#slots = new Gate(options.openVolumesMax ?? limits.openVolumesMax);
+    this.#probe = options.kernel.take("tiny")!;
+  }
+
+  get available(): boolean {
+    return true;
+  }
+
+  /** Whether this volume takes no writes any more, and why. */
+  poisonOf(ticket: TicketId): string | undefined {
+    return this.#open.get(volumeOf(this.layout, ticket))?.volume.poison;
+  }
+
+  write(batch: TicketBatch): PendingWrite {
+    this.#checkSpace();
+    const reserve = this.#options.spaceReserveSize ?? limits.spaceReserveSize;
+    if (this.#space < reserve) {
+      this.counts.ticketsRefused += batch.count;
+      const free = `${this.#space} bytes are free below ${this.place}, and ${reserve} are kept free`;
+      return refusedWrite(TicketStatus.noSpace, free);
+    }
+    const volume = volumeOf(this.layout, batch.first);
+    const open = this.#open.get(volume);
+    if (open !== undefined && batch.first + batch.count <= volumeEnd(this.layout, volume)) {
+      return this.#writeOpen(volume, open, batch);
+    }
+    const pieces = this.#split(batch).map((piece) => this.#writePiece(piece));
+    const released = Promise.all(pieces.map((piece) => piece.released)).then(() => undefined);
+    const saved = Promise.all(pieces.map((piece) => piece.saved)).then(joinOutcomes);
+    return { released, saved };
+  }
+
+  async read(first: TicketId, count: number, data: Uint8Array, sums: Uint8Array): Promise<void> {
+    const volume = volumeOf(this.layout, first);
+    const open = this.#open.get(volume);
+    if (open !== undefined && first + count <= volumeEnd(this.layout, volume) && count * ticketDataSize <= readNowMax) {
+      // The common case of a small read from the page cache: no thread, no promise but this one.
+      if (open.volume.readNow(slotOf(this.layout, first), data, sums)) return;
+    }
+    const pieces = this.#split({ first, count, data, sums });
+    await Promise.all(pieces.map((piece) => this.#readPiece(piece)));
+  }
+
+  async freeSpace(): Promise<number> {
+    return this.#disk.freeSpace(this.place);
+  }
+
+  async reclaim(
+    first: TicketId,
+    end: TicketId,
+    live: readonly Run[],
+    pace: (bytes: number) => Promise<void>,
+  ): Promise<ReclaimOutcome> {
+    let volumesUnlinked = 0;
+    let volumesRewritten = 0;
+    for await (const volume of findVolumes(this.#disk, this.place, this.layout, first, end)) {
+      const start = volumeStart(this.layout, volume);
+      const stop = volumeEnd(this.layout, volume);
+      const kept = live.filter((run) => run.first < stop && run.first + run.count > start);
+      await this.#exclusively(volume, async () => {
+        const directory = this.#directoryOf(volume);
+        if (kept.length === 0) {
+          for (const level of this.#levelsOf(volume)) this.#durableDirectories.delete(level);
+          await unlinkVolume(this.#disk, this.place, directory);
+          volumesUnlinked++;
+        } else {
+          const slots = kept.map((run) => {
+            const from = Math.max(run.first, start);
+            const to = Math.min(run.first + run.count, stop);
+            return { slot: slotOf(this.layout, from), count: to - from };
+          });
+          const changed = await rewriteVolume(this.#disk, directory, slots, this.layout.depth, pace);
+          if (changed) volumesRewritten++;
+        }
+      });
+    }
+    return { volumesUnlinked, volumesRewritten };
+  }
+
+  /** Waits for nothing: whoever writes still has to be done before. */
+  async close(): Promise<void> {
+    const open = [...this.#open.values()];
+    this.#open.clear();
+    await Promise.all(open.map(({ volume }) => volume.close()));
+    this.#probe.release();
+    await this.#options.directory.lock.release();
+  }
+
+  #split(batch: TicketBatch): TicketBatch[] {
+    const pieces: TicketBatch[] = [];
+    for (let done = 0; done < batch.count;) {
+      const first = (batch.first + done) as TicketId;
+      const count = Math.min(batch.count - done, volumeEnd(this.layout, volumeOf(this.layout, first)) - first);
+      pieces.push({
+        first,
+        count,
+        data: batch.data.subarray(done * ticketDataSize, (done + count) * ticketDataSize),
+        sums: batch.sums.subarray(done * checksumSize, (done + count) * checksumSize),
+      });
+      done += count;
+    }
+    return pieces;
+  }
+
+  #writeOpen(number: number, open: OpenVolume, batch: TicketBatch): PendingWrite {
+    this.#use(number, open);
+    const pending = open.volume.write(slotOf(this.layout, batch.first), batch);
+    const saved = pending.saved.then((outcome) => {
+      this.#leave(number, open);
+      if (outcome.status === TicketStatus.saved) this.counts.ticketsWritten += batch.count;
+      else this.counts.ticketsRefused += batch.count;
+      return outcome;
+    });
+    return { released: pending.released, saved };
+  }
+
+  #writePiece(piece: TicketBatch): {
+    released: Promise<void>;
+    saved: Promise<{ count: number; outcome: BatchOutcome }>;
+  } {
+    const number = volumeOf(this.layout, piece.first);
+    const begun = this.#acquire(number, true).then(
+      (open) => {
+        const pending = this.#writeOpen(number, open!, piece);
+        this.#leave(number, open!);
+        return pending;
+      },
+      (error: unknown) => refusedWrite(statusOf(error), messageOf(error)),
+    );
+    return {
+      released: begun.then((pending) => pending.released),
+      saved: begun.then(async (pending) => ({ count: piece.count, outcome: await pending.saved })),
+    };
+  }
+
+  async #readPiece(piece: TicketBatch): Promise<void> {
+    const number = volumeOf(this.layout, piece.first);
+    const open = await this.#acquire(number, false);
+    if (open === undefined) {
+      piece.data.fill(0);
+      piece.sums.fill(0);
+      return;
+    }
+    try {
+      await open.volume.readLater(slotOf(this.layout, piece.first), piece.data, piece.sums);
+    } finally {
+      this.#leave(number, open);
+    }
+  }
+
+  /** The volume, opened if need be, for the caller to use until `#leave`. Undefined: not there and not to be made. */
+  async #acquire(number: number, create: boolean): Promise<OpenVolume | undefined> {
+    for (;;) {
+      const closed = this.#closed.get(number);
+      if (closed !== undefined && create) {
+        await closed;
+        continue;
+      }
+      const open = this.#open.get(number);
+      if (open !== undefined) {
+        this.#use(number, open);
+        return open;
+      }
+      const opening = this.#opening.get(number);
+      if (opening === undefined) return this.#openShared(number, create);
+      const shared = await opening.catch(() => undefined);
+      if (shared === undefined && !create) return undefined;
+    }
+  }
+
+  async #openShared(number: number, create: boolean): Promise<OpenVolume | undefined> {
+    const opening = this.#openFiles(number, create);
+    this.#opening.set(number, opening);
+    try {
+      const open = await opening;
+      if (open !== undefined) {
+        this.#open.set(number, open);
+        this.#use(number, open);
+      }
+      return open;
+    } finally {
+      this.#opening.delete(number);
+    }
+  }
+
+  async #openFiles(number: number, create: boolean): Promise<OpenVolume | undefined> {
+    await this.#slots.enter(() => this.#evict());
+    try {
+      const volume = create ? await this.#createVolume(number) : await this.#openVolume(number);
+      if (volume === undefined) this.#slots.leave();
+      return volume === undefined ? undefined : { volume, users: 0, stale: false };
+    } catch (error) {
+      this.#slots.leave();
+      throw error;
+    }
+  }
+
+  async #openVolume(number: number): Promise<Volume | undefined> {
+    const directory = this.#directoryOf(number);
+    const obj = await this.#disk.open(`${directory}/obj`, "write");
+    if (obj === undefined) return undefined;
+    const sum = await this.#disk.open(`${directory}/sum`, "write");
+    if (sum === undefined) {
+      await obj.close();
+      return undefined;
+    }
+    return this.#makeVolume(number, directory, obj, sum);
+  }
+
+  async #createVolume(number: number): Promise<Volume> {
+    const directory = this.#directoryOf(number);
+    await this.#makeDirectories(number);
+    const obj = await this.#disk.create(`${directory}/obj`);
+    const sum = await this.#disk.create(`${directory}/sum`).catch(async (error: unknown) => {
+      await obj.file.close();
+      throw error;
+    });
+    return this.#makeVolume(number, directory, obj.file, sum.file);
+  }
+
+  async #makeVolume(number: number, directory: string, obj: DiskFile, sum: DiskFile): Promise<Volume> {
+    // At greater depths a volume is smaller than a group.
+    const direct = this.layout.depth === 2 ? await this.#disk.open(`${directory}/obj`, "direct") : undefined;
+    const firstTicket = volumeStart(this.layout, number) - (number === 0 ? 0 : this.layout.firstSlot);
+    return new Volume({
+      name: describeVolume(this.layout, number),
+      files: { obj, sum, direct, slotCount: Math.ceil((await sum.size()) / checksumSize) },
+      clock: this.#host.clock,
+      syncEntries: () => this.#syncEntries(number),
+      durable: this.#options.durability === "disk",
+      verify: (slot, data, stored) => {
+        this.#probe.data.set(data);
+        this.#probe.sums.set(stored);
+        return this.#options.kernel.checkSums(firstTicket + slot, 1, this.#probe.data, this.#probe.sums) === 1;
+      },
+      onSync: (groupSize) => {
+        this.counts.syncs++;
+        this.counts.syncedWrites += groupSize;
+      },
+    });
+  }
+
+  /** Makes what is missing between the root and a volume's directory. */
+  async #makeDirectories(number: number): Promise<void> {
+    const levels = this.#levelsOf(number);
+    // From below: where the parent is there, which it mostly is, one call does.
+    let made = levels.length;
+    for (; made > 0; made--) {
+      try {
+        await this.#disk.makeDirectory(levels[made - 1]!);
+        break;
+      } catch (error) {
+        if ((error as { code?: string }).code !== "ENOENT") throw error;
+      }
+    }
+    for (const directory of levels.slice(made)) await this.#disk.makeDirectory(directory);
+  }
+
+  /** The directories between the root and a volume's files, from above. */
+  #levelsOf(number: number): string[] {
+    const below = volumeDirectory(this.layout, number);
+    const levels: string[] = [];
+    for (const part of below === "" ? [] : below.split("/")) levels.push(`${levels.at(-1) ?? this.place}/${part}`);
+    return levels;
+  }
+
+  /**
+   * Makes a volume's files durable as entries, and every directory above them that this process has not yet made so:
+   * an earlier one may have made it and not lived to sync it.
+   */
+  async #syncEntries(number: number): Promise<void> {
+    const levels = this.#levelsOf(number);
+    const unsure = levels.filter((level) => !this.#durableDirectories.has(level));
+    const parents = unsure.map((level) => level.slice(0, level.lastIndexOf("/")));
+    await Promise.all([...parents, levels.at(-1) ?? this.place].map((directory) => this.#syncDirectory(directory)));
+    if (this.#durableDirectories.size > limits.directorySyncsMax) this.#durableDirectories.clear();
+    for (const level of unsure) this.#durableDirectories.add(level);
+  }
+
+  #syncDirectory(directory: string): Promise<void> {
+    let sync = this.#directorySyncs.get(directory);
+    if (sync === undefined) {
+      if (this.#directorySyncs.size >= limits.directorySyncsMax) this.#directorySyncs.clear();
+      sync = new GroupSync(() => this.#disk.syncDirectory(directory));
+      this.#directorySyncs.set(directory, sync);
+    }
+    return sync.request();
+  }
+
+  #directoryOf(number: number): string {
+    const below = volumeDirectory(this.layout, number);
+    return below === "" ? this.place : `${this.place}/${below}`;
+  }
+
+  #use(number: number, open: OpenVolume): void {
+    open.users++;
+    // To the end of the map: most recently used. With few open volumes the order does not matter.
+    if (this.#open.size < limits.openVolumesMax / 2 || this.#open.get(number) !== open) return;
+    this.#open.delete(number);
+    this.#open.set(number, open);
+  }
+
+  #leave(number: number, open: OpenVolume): void {
+    open.users--;
+    if (open.users > 0) return;
+    if (open.stale) void this.#closeVolume(open);
+    else if (this.#slots.waitingCount > 0 && open.volume.poison === undefined && this.#open.get(number) === open) {
+      this.#open.delete(number);
+      void this.#closeVolume(open);
+    }
+  }
+
+  /** Closes the volume that was not used for the longest time, if one is idle. A poisoned one stays known. */
+  #evict(): void {
+    for (const [number, open] of this.#open) {
+      if (open.users > 0 || open.volume.poison !== undefined) continue;
+      this.#open.delete(number);
+      void this.#closeVolume(open);
+      return;
+    }
+  }
+
+  async #closeVolume(open: OpenVolume): Promise<void> {
+    try {
+      await open.volume.close();
+    } catch (error) {
+      this.#host.log.warn("closing a volume failed", {
+        volume: this.place,
+        error: messageOf(error),
+      });
+    } finally {
+      this.#slots.leave();
+    }
+  }
+
+  /** Runs with nobody writing to the volume. Who reads goes on with the files as they were. */
+  async #exclusively(number: number, work: () => Promise<void>): Promise<void> {
+    let reopen!: () => void;
+    this.#closed.set(number, new Promise((resolve) => (reopen = resolve)));
+    const open = this.#open.get(number);
+    if (open !== undefined) {
+      this.#open.delete(number);
+      open.stale = true;
+      if (open.users === 0) void this.#closeVolume(open);
+    }
+    try {
+      await work();
+      // Readers may have opened the old files meanwhile.
+      const again = this.#open.get(number);
+      if (again !== undefined) {
+        this.#open.delete(number);
+        again.stale = true;
+        if (again.users === 0) void this.#closeVolume(again);
+      }
+    } finally {
+      this.#closed.delete(number);
+      reopen();
+    }
+  }
+
+  #checkSpace(): void {
+    const now = this.#host.clock.monotonic();
+    if (now - this.#spaceAskedAt < limits.spaceCheckMs) return;
+    this.#spaceAskedAt = now;
+    this.freeSpace().then(
+      (free) => {
+        this.#space = free;
+        this.#spaceError = undefined;
+      },
+      (error: unknown) => {
+        if (this.#spaceError === undefined) this.#host.log.warn("free space is unknown", { error: messageOf(error) });
+        this.#spaceError = messageOf(error);
+        this.#space = Number.POSITIVE_INFINITY;
+      },
+    );
+  }
+}
+
+/** Larger reads go to a thread. */
+const readNowMax = 16 * ticketDataSize;
+
+function statusOf(error: unknown): TicketStatus {
+  const code = (error as { code?: string }).code;
+  return code === "ENOSPC" || code === "EDQUOT" ? TicketStatus.noSpace : TicketStatus.notWritten;
+}
