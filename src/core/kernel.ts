@@ -30,6 +30,8 @@ export interface TicketBuffer {
   readonly ticketCountMax: number;
   readonly data: Uint8Array;
   readonly sums: Uint8Array;
+  /** All of its memory, `data` first: room for as many frames. In a full block `sums` follow `data` without a gap. */
+  readonly pages: Uint8Array;
   release(): void;
 }
 
@@ -98,6 +100,7 @@ export class Kernel {
         const pages = take(dataPages + sumsPages);
         const sumsAt = sumsPages === 0 ? tickets * ticketDataSize : dataPages * pageSize;
         return {
+          pages,
           data: pages.subarray(0, tickets * ticketDataSize),
           sums: pages.subarray(sumsAt, sumsAt + tickets * checksumSize),
         };
@@ -167,6 +170,20 @@ export class Kernel {
     return this.#memory.slice(0, 8);
   }
 
+  /** `mac` of bytes of any length: piece by piece, each one's mac before the next piece. */
+  macLong(bytes: Uint8Array): Uint8Array {
+    let sum: Uint8Array = new Uint8Array(checksumSize);
+    const piece = new Uint8Array(messageMax);
+    const step = messageMax - checksumSize;
+    for (let at = 0; at < bytes.length; at += step) {
+      const part = bytes.subarray(at, at + step);
+      piece.set(sum);
+      piece.set(part, checksumSize);
+      sum = this.mac(piece.subarray(0, checksumSize + part.length));
+    }
+    return sum;
+  }
+
   /** A frame whose first bytes came earlier, put together where the kernel can read it. */
   joinFrame(head: Uint8Array, tail: Uint8Array): Uint8Array {
     this.#frame.set(head);
@@ -193,14 +210,15 @@ class Pool {
   readonly #waiting: ((buffer: TicketBuffer) => void)[] = [];
   readonly #kind: BufferKind;
 
-  constructor(kind: BufferKind, count: number, make: () => { data: Uint8Array; sums: Uint8Array }) {
+  constructor(kind: BufferKind, count: number, make: () => { pages: Uint8Array; data: Uint8Array; sums: Uint8Array }) {
     this.#kind = kind;
     for (let index = 0; index < count; index++) {
-      const { data, sums } = make();
+      const { pages, data, sums } = make();
       let taken = false;
       const buffer: TicketBuffer & { take(): void } = {
         kind,
         ticketCountMax: bufferTicketCount[kind],
+        pages,
         data,
         sums,
         take: () => (taken = true),

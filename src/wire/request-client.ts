@@ -1,0 +1,226 @@
+/** The asking side of requests: one connection, one request at a time, answers as a stream. */
+import { type Address, formatAddress } from "../core/address.ts";
+import { type ErrorCode, StoreError } from "../core/errors.ts";
+import { checksumSize, ticketDataSize } from "../core/frame.ts";
+import type { Kernel, TicketBuffer } from "../core/kernel.ts";
+import * as limits from "../core/limits.ts";
+import type { Connection, Host, Receiver } from "../env/host.ts";
+import {
+  answerSize,
+  type Answer,
+  decodeAnswer,
+  decodeJsonBody,
+  encodeRequest,
+  noSession,
+  protocolVersion,
+  type Session,
+  type TicketsAnswer,
+} from "./message.ts";
+
+export interface RequestClientOptions {
+  readonly host: Host;
+  readonly kernel: Kernel;
+  readonly fingerprint: string;
+  readonly address: Address;
+}
+
+/** Part of an answer. Tickets lie in a block buffer that the taker releases; they are not verified yet. */
+export type AnswerPart =
+  | { readonly kind: "json"; readonly value: unknown }
+  | ({ readonly kind: "tickets"; readonly buffer: TicketBuffer } & TicketsAnswer);
+
+export class RequestClient implements Receiver {
+  /** What the other side said of itself. */
+  greeting: { readonly [name: string]: unknown } = {};
+  readonly #options: RequestClientOptions;
+  readonly #connection: Connection;
+  #session: Session = noSession;
+  #number = 0;
+  #failure: Error | undefined;
+  /** What arrived, or is on its way into `target`. */
+  #wanted: { target: Uint8Array; size: number; resolve: () => void; reject: (error: Error) => void } | undefined;
+
+  private constructor(options: RequestClientOptions, connection: Connection) {
+    this.#options = options;
+    this.#connection = connection;
+  }
+
+  /** UNAVAILABLE where nothing answers, WRONG_KEY where the keys differ. */
+  static async connect(options: RequestClientOptions): Promise<RequestClient> {
+    const { host, kernel, address } = options;
+    const where = formatAddress(address);
+    let connection: Connection;
+    try {
+      const receiveBuffer = kernel.receiveBuffer;
+      connection = await host.network.connect({ ...address, receiveBuffer, timeoutMs: limits.connectTimeoutMs });
+    } catch (error) {
+      throw unreachable(where, error);
+    }
+    const client = new RequestClient(options, connection);
+    connection.start(client);
+    try {
+      await client.#hello(where);
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+    return client;
+  }
+
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  close(): void {
+    this.#failure ??= new StoreError("ABORTED", "the connection was closed");
+    this.#connection.destroy();
+  }
+
+  /** Sends a request and hands out its answer part by part. Leaving it early closes the connection. */
+  async *ask(
+    operation: string,
+    numbers: { a?: number; b?: number; c?: number } = {},
+    body: Uint8Array = new Uint8Array(0),
+  ): AsyncGenerator<AnswerPart> {
+    const { kernel } = this.#options;
+    const number = ++this.#number;
+    let whole = false;
+    try {
+      await this.#send(encodeRequest(kernel, this.#session, { operation, ...numbers, number }, body));
+      for (;;) {
+        const answer = await this.#readHead();
+        if (answer.kind === "end") break;
+        if (answer.kind === "tickets") yield { ...answer, buffer: await this.#readTickets(answer.count) };
+        else {
+          const value = decodeJsonBody(kernel, await this.#readBody(answer.size));
+          if (answer.kind === "error") {
+            whole = true;
+            throw errorOf(value);
+          }
+          yield { kind: "json", value };
+        }
+      }
+      whole = true;
+    } finally {
+      if (!whole) this.close();
+    }
+  }
+
+  /** For requests that are answered by one JSON value. */
+  async askJson(operation: string, numbers?: { a?: number; b?: number; c?: number }, body?: Uint8Array): Promise<unknown> {
+    let value: unknown;
+    for await (const part of this.ask(operation, numbers, body)) if (part.kind === "json") value = part.value;
+    return value;
+  }
+
+  bytes(chunk: Uint8Array): number {
+    const wanted = this.#wanted;
+    if (wanted === undefined) return 0;
+    const part = chunk.subarray(0, wanted.target.length - wanted.size);
+    wanted.target.set(part, wanted.size);
+    wanted.size += part.length;
+    if (wanted.size === wanted.target.length) {
+      this.#wanted = undefined;
+      wanted.resolve();
+    }
+    return part.length;
+  }
+
+  end(): void {
+    this.#fail(new StoreError("UNAVAILABLE", "the other side ended the connection before its answer was whole"));
+  }
+
+  closed(error: Error | undefined): void {
+    this.#fail(new StoreError("UNAVAILABLE", "the connection broke before the answer was whole", { cause: error }));
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wanted?.reject(this.#failure);
+    this.#wanted = undefined;
+  }
+
+  async #hello(where: string): Promise<void> {
+    const { host, kernel, fingerprint } = this.#options;
+    const own = host.random.bytes(8);
+    const number = ++this.#number;
+    await this.#send(encodeRequest(kernel, noSession, { operation: "hello", a: protocolVersion, number }, own));
+    const head = await this.#readBody(answerSize);
+    let answer: Answer;
+    try {
+      answer = decodeAnswer(kernel, noSession, head);
+    } catch (error) {
+      const told = await this.#untrustedText(head);
+      const message = `${where} does not accept this key (fingerprint ${fingerprint}). It says: ${told}`;
+      throw new StoreError("WRONG_KEY", message, { cause: error });
+    }
+    const value = decodeJsonBody(kernel, await this.#readBody(answer.size));
+    if (answer.kind === "error") throw errorOf(value);
+    this.greeting = value as { [name: string]: unknown };
+    const end = decodeAnswer(kernel, noSession, await this.#readBody(answerSize));
+    if (end.kind !== "end") throw new StoreError("PROTOCOL", "hello was answered by more than a greeting");
+    const session = new Uint8Array(16);
+    session.set(own);
+    session.set(Buffer.from(String(this.greeting["session"]), "hex"), 8);
+    this.#session = session;
+  }
+
+  /** What an answer says that was made with another key: for people to read, for nothing else. */
+  async #untrustedText(head: Uint8Array): Promise<string> {
+    const size = new DataView(head.buffer).getUint32(28);
+    if (size > 4096 || size < checksumSize) return "(something that is no answer)";
+    const text = Buffer.from((await this.#readBody(size)).subarray(checksumSize)).toString("utf8");
+    const message = /"message":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? "";
+    return message.replace(/[^ -~]/g, "?");
+  }
+
+  async #readHead(): Promise<Answer> {
+    return decodeAnswer(this.#options.kernel, this.#session, await this.#readBody(answerSize));
+  }
+
+  async #readTickets(count: number): Promise<TicketBuffer> {
+    const buffer = await this.#options.kernel.wait("block");
+    try {
+      if (count > buffer.ticketCountMax) {
+        throw new StoreError("PROTOCOL", `an answer of ${count} tickets: at most ${buffer.ticketCountMax}`);
+      }
+      await this.#readInto(buffer.data.subarray(0, count * ticketDataSize));
+      await this.#readInto(buffer.sums.subarray(0, count * checksumSize));
+      return buffer;
+    } catch (error) {
+      buffer.release();
+      throw error;
+    }
+  }
+
+  async #readBody(size: number): Promise<Uint8Array> {
+    const body = new Uint8Array(size);
+    await this.#readInto(body);
+    return body;
+  }
+
+  #readInto(target: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (target.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#wanted = { target, size: 0, resolve, reject };
+      this.#connection.resume();
+    });
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#connection.write(bytes);
+  }
+}
+
+export function unreachable(where: string, cause: unknown): StoreError {
+  const code = (cause as { code?: string }).code;
+  const why = code === "ECONNREFUSED" ? "nothing listens there" : cause instanceof Error ? cause.message : String(cause);
+  return new StoreError("UNAVAILABLE", `${where} cannot be reached: ${why}`, { cause });
+}
+
+function errorOf(value: unknown): StoreError {
+  const { code, message } = value as { code: ErrorCode; message: string };
+  return new StoreError(code, message);
+}
