@@ -1,0 +1,71 @@
+/** Operations on buckets. */
+import { StoreError } from "../core/errors.ts";
+import { bucketNameSizeMax } from "../core/limits.ts";
+import type { Attributes, BucketRecord, Versioning } from "./datastore.ts";
+import { lastByte, nameBytes, Table, textOf } from "./keys.ts";
+import { getRecord, parseRecord, type StoredBucket } from "./records.ts";
+import type { Reader, Transaction } from "./transaction.ts";
+
+/** More than anybody has: S3 allows an account 1,000, or 10,000 on request. */
+const bucketsMax = 100_000;
+
+export function createBucket(tx: Transaction, name: string, attributes: Attributes, now: number): BucketRecord {
+  const key = bucketKey(name);
+  if (tx.get(key) !== undefined) throw new StoreError("CONFLICT", `bucket ${name} exists`);
+  const stored: StoredBucket = { createdAt: now, versioning: "off", attributes };
+  tx.put(key, JSON.stringify(stored));
+  tx.add("buckets", 1);
+  return { name, ...stored };
+}
+
+export function getBucket(reader: Reader, name: string): BucketRecord | undefined {
+  const stored = getRecord<StoredBucket>(reader, bucketKey(name));
+  return stored === undefined ? undefined : { name, ...stored };
+}
+
+export function requireBucket(reader: Reader, name: string): BucketRecord {
+  const bucket = getBucket(reader, name);
+  if (bucket === undefined) throw new StoreError("NOT_FOUND", `bucket ${name} does not exist`);
+  return bucket;
+}
+
+export function listBuckets(reader: Reader): BucketRecord[] {
+  return reader
+    .range(Table.bucket, Table.bucket + lastByte, bucketsMax)
+    .map(({ key, value }) => ({ name: textOf(key.slice(1)), ...parseRecord<StoredBucket>(key, value) }));
+}
+
+export function updateBucket(
+  tx: Transaction,
+  name: string,
+  change: { versioning?: Versioning; attributes?: Attributes },
+): BucketRecord {
+  const { createdAt, versioning, attributes } = requireBucket(tx, name);
+  if (change.versioning === "off" && versioning !== "off") {
+    throw new StoreError("CONFLICT", `bucket ${name}: versioning was enabled once and can only be suspended`);
+  }
+  const stored: StoredBucket = {
+    createdAt,
+    versioning: change.versioning ?? versioning,
+    attributes: change.attributes ?? attributes,
+  };
+  tx.put(bucketKey(name), JSON.stringify(stored));
+  return { name, ...stored };
+}
+
+export function deleteBucket(tx: Transaction, name: string): void {
+  requireBucket(tx, name);
+  const base = `${nameBytes("bucket", name, bucketNameSizeMax)}\0`;
+  for (const table of [Table.file, Table.version, Table.uploadOrder]) {
+    if (tx.range(table + base, table + base + lastByte, 1).length > 0) {
+      const what = table === Table.uploadOrder ? "an unfinished upload" : "files or versions of files";
+      throw new StoreError("CONFLICT", `bucket ${name} is not empty: it holds ${what}`);
+    }
+  }
+  tx.delete(bucketKey(name));
+  tx.add("buckets", -1);
+}
+
+export function bucketKey(name: string): string {
+  return Table.bucket + nameBytes("bucket", name, bucketNameSizeMax);
+}

@@ -1,0 +1,94 @@
+/** Reads and changes of the LMDB file; changes only within its `transact`. */
+import type { LmdbFile } from "./lmdb-file.ts";
+import { lastByte, nameInKey, Table } from "./keys.ts";
+import type { Entry, ScanEntry, ScanRequest, Transaction } from "./transaction.ts";
+
+export class EmbeddedTransaction implements Transaction {
+  readonly #file: LmdbFile;
+  /** Counters that were changed, written once for all operations of the group. */
+  readonly #counters = new Map<string, number>();
+  changeCount = 0;
+
+  constructor(file: LmdbFile) {
+    this.#file = file;
+  }
+
+  want(): void {}
+
+  get(key: string): string | undefined {
+    return this.#file.get(key);
+  }
+
+  range(start: string, end: string, limit: number): Entry[] {
+    return start < end ? [...this.#file.range(start, end, limit)] : [];
+  }
+
+  scan(requests: readonly ScanRequest[]): ScanEntry[][] {
+    return requests.map((request) => this.#scan(request));
+  }
+
+  counter(name: string): number {
+    return this.#counters.get(name) ?? Number(this.#file.get(Table.counter + name) ?? 0);
+  }
+
+  put(key: string, value: string): void {
+    this.changeCount++;
+    this.#file.put(key, value);
+  }
+
+  delete(key: string): void {
+    this.changeCount++;
+    this.#file.delete(key);
+  }
+
+  add(counter: string, difference: number): void {
+    this.changeCount++;
+    this.#counters.set(counter, this.counter(counter) + difference);
+  }
+
+  nextOrder(): number {
+    this.add("order", 1);
+    return this.counter("order");
+  }
+
+  // A commit here has happened, or has not, when its promise settles: it is not repeated blindly.
+  bury(): void {}
+
+  buried(): undefined {
+    return undefined;
+  }
+
+  putCounters(): void {
+    for (const [name, value] of this.#counters) this.#file.put(Table.counter + name, String(value));
+    this.#counters.clear();
+  }
+
+  #scan({ base, prefix, start, delimiter, limit }: ScanRequest): ScanEntry[] {
+    const found: ScanEntry[] = [];
+    const end = base + prefix + lastByte;
+    let position: string | undefined = base + (start > prefix ? start : prefix);
+    while (position !== undefined && position < end && found.length < limit) {
+      const from: string = position;
+      position = undefined;
+      for (const entry of this.#file.range(from, end, limit - found.length)) {
+        const rolled =
+          delimiter === undefined ? undefined : commonPrefix(entry.key, base.length, prefix.length, delimiter);
+        if (rolled === undefined) {
+          found.push(entry);
+          continue;
+        }
+        found.push({ prefix: rolled });
+        position = base + rolled + lastByte;
+        break;
+      }
+    }
+    return found;
+  }
+}
+
+/** The text of a name up to and with the first delimiter after its first `prefixSize` bytes. */
+function commonPrefix(key: string, baseSize: number, prefixSize: number, delimiter: string): string | undefined {
+  const name = nameInKey(key, baseSize);
+  const index = name.indexOf(delimiter, prefixSize);
+  return index < 0 ? undefined : name.slice(0, index + delimiter.length);
+}

@@ -1,0 +1,139 @@
+/**
+ * The Datastore in a directory of this machine, for one process: an LMDB file (docs/formats/datastore.md).
+ *
+ * Commits run in groups on this thread, which also waits for the disk. Reads never wait.
+ */
+import { messageOf, StoreError } from "../core/errors.ts";
+import type { Clock, Log } from "../env/host.ts";
+import type { Datastore } from "./datastore.ts";
+import { EmbeddedTransaction } from "./embedded-transaction.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { formatKey } from "./keys.ts";
+import { LmdbFile } from "./lmdb-file.ts";
+import { formatVersion } from "./records.ts";
+import type { Backend, Reader, Transaction } from "./transaction.ts";
+import { TransactionalDatastore } from "./transactional.ts";
+
+export interface EmbeddedOptions {
+  /** Is made if it is not there. */
+  readonly directory: string;
+  readonly clock: Clock;
+  /** `os`: a commit is handed to the system but not waited for. */
+  readonly durability: "disk" | "os";
+  readonly log: Log;
+}
+
+/** INCOMPATIBLE where a newer version made it, DAMAGED where it cannot be read. */
+export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore> {
+  const { directory, durability, clock } = options;
+  const file = openFile(directory, durability);
+  try {
+    checkFormat(file, directory);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  return new TransactionalDatastore(new EmbeddedBackend(file, options), clock);
+}
+
+class EmbeddedBackend implements Backend {
+  readonly description: string;
+  readonly durabilityGap: string | undefined;
+  readonly #file: LmdbFile;
+  readonly #log: Log;
+  readonly #reader: Reader;
+  readonly #group: GroupCommit;
+  #isClosed = false;
+
+  constructor(file: LmdbFile, { directory, clock, durability, log }: EmbeddedOptions) {
+    this.description = `embedded, in ${directory}`;
+    this.durabilityGap =
+      durability === "disk" ? undefined : "durability os: commits are not waited for until they are on disk";
+    this.#file = file;
+    this.#log = log;
+    this.#reader = new EmbeddedTransaction(file);
+    this.#group = new GroupCommit({ transact: (body) => this.#transact(body) }, clock);
+  }
+
+  async read<Result>(operation: (reader: Reader) => Result): Promise<Result> {
+    if (this.#isClosed) throw new StoreError("ABORTED", "the datastore is closed");
+    try {
+      return operation(this.#reader);
+    } catch (error) {
+      throw storeErrorOf(error);
+    }
+  }
+
+  commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
+    return this.#group.commit(operation);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#group.close();
+    this.#isClosed = true;
+    await this.#file.close();
+  }
+
+  #transact(body: (transaction: EmbeddedTransaction) => void): void {
+    let isDone = false;
+    try {
+      this.#file.transact(() => {
+        const transaction = new EmbeddedTransaction(this.#file);
+        body(transaction);
+        transaction.putCounters();
+        isDone = true;
+      });
+    } catch (error) {
+      // Thrown by an operation: it is for the group to judge.
+      if (!isDone) throw error;
+      const storeError = storeErrorOf(error);
+      this.#log.error("a commit to the datastore failed", { code: storeError.code, reason: messageOf(error) });
+      throw storeError;
+    }
+  }
+}
+
+// ── opening, and what can go wrong ──────────────────────────────────────────────────────────────────────────────────
+
+const runbook = "see docs/runbooks/restore-the-datastore.md";
+
+function openFile(directory: string, durability: "disk" | "os"): LmdbFile {
+  try {
+    return new LmdbFile({ directory, sync: durability === "disk" });
+  } catch (error) {
+    const { code } = storeErrorOf(error);
+    throw new StoreError(code, `datastore in ${directory} cannot be opened: ${messageOf(error)}; ${runbook}`, {
+      cause: error,
+    });
+  }
+}
+
+function checkFormat(file: LmdbFile, directory: string): void {
+  const found = file.get(formatKey);
+  if (found === undefined) {
+    file.transact(() => file.put(formatKey, String(formatVersion)));
+  } else if (Number(found) !== formatVersion) {
+    const message = `datastore in ${directory} has format ${found}, this program knows ${formatVersion}`;
+    throw new StoreError("INCOMPATIBLE", `${message}: use the version that made it, or a newer one`);
+  }
+}
+
+/** LMDB's own codes (lmdb.h), and the system's. */
+const errorCodes: ReadonlyMap<unknown, StoreError["code"]> = new Map<unknown, StoreError["code"]>([
+  [-30797, "DAMAGED"],
+  [-30796, "DAMAGED"],
+  [-30795, "UNAVAILABLE"],
+  [-30794, "INCOMPATIBLE"],
+  [-30793, "DAMAGED"],
+  [-30792, "NO_SPACE"],
+  [28, "NO_SPACE"],
+  [122, "NO_SPACE"],
+]);
+
+function storeErrorOf(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
+  const code = errorCodes.get((error as { code?: unknown }).code) ?? "UNAVAILABLE";
+  const hint = code === "DAMAGED" ? `; ${runbook}` : "";
+  return new StoreError(code, `the datastore failed: ${messageOf(error)}${hint}`, { cause: error });
+}
