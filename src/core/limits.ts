@@ -59,6 +59,11 @@ export const progressIntervalMs = 250;
 /** How long a failed write can still be asked about. */
 export const failedObjectKeepMs = 24 * 3_600_000;
 
+/** Connections to one putter that reads and reclaims share. */
+export const readConnectionsMax = 8;
+/** Runs in one reclaim request; where more are live, the smallest gaps between them are kept too. */
+export const reclaimRunsMax = 65_000;
+
 /** Connecting to a putter or to Redis. */
 export const connectTimeoutMs = 5_000;
 /** Between attempts: doubled from the first to the last. */
@@ -74,9 +79,11 @@ export const reclaimIntervalMs = 5_000;
 export const reclaimRate = 64 * 1024 * 1024;
 export const reclaimDeadShareMin = 0.5;
 /** A volume that is still open is sealed to be reclaimed from so many dead bytes on. */
-export const reclaimOpenDeadMin = 64 * 1024 * 1024;
+export const reclaimOpenDeadMin = 8 * 1024 * 1024;
 
 /** Closing: what is under way may take so long. */
 export const drainTimeoutMs = 10_000;
 /** Directories whose syncs are shared; the memory of who shares is dropped beyond it. */
 export const directorySyncsMax = 4_096;
+/** How often connections are looked at for being idle. */
+export const idleCheckMs = 100;

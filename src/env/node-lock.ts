@@ -50,13 +50,17 @@ function listenOn(place: string): Promise<net.Server | undefined> {
   });
 }
 
+/** Whether a living process holds it: also one whose queue is full, or that this user may not connect to. */
 function isAnswered(place: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = net.connect(place);
-    const settle = (answered: boolean) => (): void => {
+    const settle = (answered: boolean): void => {
       socket.destroy();
       resolve(answered);
     };
-    socket.once("connect", settle(true)).once("error", settle(false));
+    socket.once("connect", () => settle(true));
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      settle(error.code !== "ECONNREFUSED" && error.code !== "ENOENT" && error.code !== "ENOTSOCK");
+    });
   });
 }

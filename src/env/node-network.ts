@@ -4,13 +4,22 @@
  * accepted socket's handle is moved into a new Socket. Where that private handle is not there, `data` events do.
  */
 import net from "node:net";
-import { StoreError } from "../core/errors.ts";
+import { messageOf, StoreError } from "../core/errors.ts";
 import * as limits from "../core/limits.ts";
 import type { Connection, ConnectOptions, Listener, ListenOptions, Network, Receiver } from "./host.ts";
 
-export const nodeNetwork: Network = { listen, connect };
+export const nodeNetwork: Network = makeNodeNetwork({ movesHandles: true });
 
-async function listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener> {
+/** `movesHandles: false` is how it works where Node has no such private handle. */
+export function makeNodeNetwork({ movesHandles }: { movesHandles: boolean }): Network {
+  return { connect, listen: (options, accept) => listen(options, accept, movesHandles) };
+}
+
+async function listen(
+  options: ListenOptions,
+  accept: (connection: Connection) => void,
+  movesHandles: boolean,
+): Promise<Listener> {
   const connections = new Set<NodeConnection>();
   const waiting: Waiting = { size: 0, sizeMax: options.waitingSizeMax };
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (accepted) => {
@@ -20,7 +29,7 @@ async function listen(options: ListenOptions, accept: (connection: Connection) =
     }
     const connection = new NodeConnection(waiting, () => connections.delete(connection));
     connections.add(connection);
-    const moved = moveHandle(server, accepted, options.receiveBuffer, connection);
+    const moved = movesHandles ? moveHandle(server, accepted, options.receiveBuffer, connection) : undefined;
     connection.adopt(moved ?? accepted, moved !== undefined);
     accept(connection);
   });
@@ -31,6 +40,8 @@ async function listen(options: ListenOptions, accept: (connection: Connection) =
       resolve();
     });
   });
+  // A connection that could not be accepted (no descriptors left) is its client's to notice; the port goes on.
+  server.on("error", () => undefined);
   const address = server.address() as net.AddressInfo;
   return {
     host: address.address,
@@ -55,7 +66,8 @@ function connect(options: ConnectOptions): Promise<Connection> {
     }, options.timeoutMs);
     const failed = (error: Error): void => {
       clearTimeout(timer);
-      reject(error);
+      const why = `${where} cannot be reached: ${reasonOf(error)}`;
+      reject(error instanceof StoreError ? error : new StoreError("UNAVAILABLE", why, { cause: error }));
     };
     socket.once("error", failed);
     socket.connect({ host: options.host, port: options.port, noDelay: true }, () => {
@@ -66,6 +78,11 @@ function connect(options: ConnectOptions): Promise<Connection> {
       resolve(connection);
     });
   });
+}
+
+/** Where a name has several addresses, Node joins their errors under an empty message. */
+function reasonOf(error: Error): string {
+  return error instanceof AggregateError ? error.errors.map(messageOf).join(", ") : messageOf(error);
 }
 
 /** Bytes read that no Receiver has taken, over all connections of a listener. */
@@ -90,6 +107,7 @@ class NodeConnection implements Connection {
   #rest: Uint8Array | undefined;
   #ended = false;
   #endTold = false;
+  #closed = false;
   #error: Error | undefined;
 
   constructor(waiting: Waiting, gone: () => void) {
@@ -107,7 +125,7 @@ class NodeConnection implements Connection {
     this.remotePort = socket.remotePort ?? 0;
     if (!hasOnRead) {
       socket.on("data", (chunk) => {
-        if (!this.#offer(chunk as unknown as Uint8Array, false)) socket.pause();
+        if (!this.#offer(chunk, false)) socket.pause();
       });
       socket.pause();
     }
@@ -119,6 +137,7 @@ class NodeConnection implements Connection {
     socket.on("close", () => {
       this.#keep(undefined);
       this.#gone();
+      this.#closed = true;
       this.#receiver?.closed(this.#error);
     });
     // One listener for all writes: each would add its own otherwise.
@@ -127,7 +146,8 @@ class NodeConnection implements Connection {
 
   start(receiver: Receiver): void {
     this.#receiver = receiver;
-    this.#socket!.resume();
+    if (this.#closed) process.nextTick(() => receiver.closed(this.#error));
+    else this.#socket!.resume();
   }
 
   resume(): void {
@@ -211,7 +231,7 @@ function moveHandle(
     pauseOnCreate: true,
     onread: connection.onRead(receiveBuffer),
   };
-  const moved = new net.Socket(options as never);
+  const moved = new net.Socket(options);
   const to = moved as unknown as PrivateSocket;
   from._handle = null;
   // The server counts its connections by this field.

@@ -113,6 +113,35 @@ export class RequestClient implements Receiver {
     return value;
   }
 
+  /** Asks for tickets that lie one after the other, straight into `data` and `sums`. */
+  async askTickets(operation: string, first: number, count: number, data: Uint8Array, sums: Uint8Array): Promise<void> {
+    const { kernel } = this.#options;
+    const number = ++this.#number;
+    let whole = false;
+    try {
+      await this.#send(encodeRequest(kernel, this.#session, { operation, a: first, b: count, number }, new Uint8Array(0)));
+      for (let done = 0; ; ) {
+        const answer = await this.#readHead();
+        if (answer.kind === "end" && done === count) break;
+        if (answer.kind === "error") {
+          const value = decodeJsonBody(kernel, await this.#readBody(answer.size));
+          whole = true;
+          throw errorOf(value);
+        }
+        if (answer.kind !== "tickets" || answer.first !== first + done || answer.count > count - done) {
+          throw new StoreError("PROTOCOL", `${operation}: not the tickets that were asked for`);
+        }
+        const next = done + answer.count;
+        await this.#readInto(data.subarray(done * ticketDataSize, next * ticketDataSize));
+        await this.#readInto(sums.subarray(done * checksumSize, next * checksumSize));
+        done = next;
+      }
+      whole = true;
+    } finally {
+      if (!whole) this.close();
+    }
+  }
+
   bytes(chunk: Uint8Array): number {
     const wanted = this.#wanted;
     if (wanted === undefined) return 0;

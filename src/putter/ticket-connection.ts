@@ -1,0 +1,264 @@
+/**
+ * One connection that sends WriteTickets: from the socket's bytes to batches for the store, from outcomes to responses.
+ *
+ * Frames with consecutive ids are gathered in one buffer, taken apart by the kernel as they arrive; a whole group of
+ * them goes to the disk unbuffered. When nothing more has arrived the batch is written as it is, so that a client with
+ * one ticket in flight does not wait. At most `batchesInFlightMax` batches are under way, each until its responses are
+ * with the system: a client that does not read its answers is not read from either.
+ */
+import { messageOf } from "../core/errors.ts";
+import {
+  checksumSize,
+  groupTicketCount,
+  responseSize,
+  ticketDataSize,
+  TicketStatus,
+  writeTicketSize,
+} from "../core/frame.ts";
+import { readId, type TicketId } from "../core/ids.ts";
+import type { Kernel, TicketBuffer } from "../core/kernel.ts";
+import { type Layout, slotOf } from "../core/layout.ts";
+import * as limits from "../core/limits.ts";
+import type { BatchOutcome, TicketStore } from "../core/ticket-store.ts";
+import type { Connection, Host, Receiver } from "../env/host.ts";
+
+export interface TicketConnectionOptions {
+  readonly host: Host;
+  readonly kernel: Kernel;
+  readonly store: TicketStore;
+  readonly layout: Layout;
+  /** Where the kernel builds responses; shared by all connections, used at once. */
+  readonly responses: TicketBuffer;
+  /** Sends responses; resolves when the system has them. */
+  readonly respond: (responses: Uint8Array) => Promise<void>;
+  readonly counts: TicketCounts;
+}
+
+export interface TicketCounts {
+  received: number;
+  wrongChecksum: number;
+  notAnId: number;
+}
+
+interface Gathered {
+  readonly buffer: TicketBuffer;
+  readonly first: TicketId;
+  readonly countMax: number;
+  count: number;
+}
+
+export class TicketConnection implements Receiver {
+  readonly #options: TicketConnectionOptions;
+  readonly #connection: Connection;
+  #gathered: Gathered | undefined;
+  /** The beginning of a frame whose end has not arrived. */
+  #part: Uint8Array | undefined;
+  #partSize = 0;
+  #refusals: number[] = [];
+  #inFlight = 0;
+  #waiting = false;
+  #spare: TicketBuffer | undefined;
+  #flushPlanned = false;
+  #ended = false;
+  #closed = false;
+
+  constructor(options: TicketConnectionOptions, connection: Connection) {
+    this.#options = options;
+    this.#connection = connection;
+  }
+
+  get working(): boolean {
+    return this.#inFlight > 0;
+  }
+
+  bytes(chunk: Uint8Array): number {
+    const bytes = this.#options.kernel.adopt(chunk);
+    let at = 0;
+    if (this.#partSize > 0) {
+      const taken = this.#completePart(bytes);
+      if (this.#partSize > 0) return taken;
+      at = taken;
+    }
+    const frames = Math.floor((bytes.length - at) / writeTicketSize);
+    const done = this.#takeFrames(bytes.subarray(at), frames);
+    at += done * writeTicketSize;
+    this.#sendRefusals();
+    if (done < frames) return at;
+    if (at < bytes.length) this.#keepPart(bytes.subarray(at));
+    this.#planFlush();
+    return bytes.length;
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#flush();
+    this.#finishIfDone();
+  }
+
+  closed(): void {
+    this.#closed = true;
+    // What was received whole is written all the same: it is what the client asked for.
+    this.#flush();
+    this.#spare?.release();
+    this.#spare = undefined;
+  }
+
+  /** Bytes of the chunk that were used; the part is gone if its frame could be dealt with. */
+  #completePart(bytes: Uint8Array): number {
+    const missing = bytes.subarray(0, writeTicketSize - this.#partSize);
+    if (this.#partSize + missing.length < writeTicketSize) {
+      this.#part!.set(missing, this.#partSize);
+      this.#partSize += missing.length;
+      return missing.length;
+    }
+    const frame = this.#options.kernel.joinFrame(this.#part!.subarray(0, this.#partSize), missing);
+    if (this.#takeFrames(frame, 1) === 0) return 0;
+    this.#partSize = 0;
+    return missing.length;
+  }
+
+  #keepPart(rest: Uint8Array): void {
+    this.#part ??= new Uint8Array(writeTicketSize);
+    this.#part.set(rest);
+    this.#partSize = rest.length;
+  }
+
+  /** Deals with up to `count` frames; returns how many there was room for. */
+  #takeFrames(frames: Uint8Array, count: number): number {
+    let done = 0;
+    while (done < count) {
+      const rest = done === 0 ? frames : frames.subarray(done * writeTicketSize);
+      const taken = this.#gather(rest, count - done) || this.#refuse(rest);
+      // Neither continues the run nor is refused: it begins another run.
+      if (taken === 0 && !this.#beginRun(readId<TicketId>(rest, 0)!)) break;
+      done += taken;
+    }
+    return done;
+  }
+
+  /** Adds the frames that continue the gathered run and verify; returns how many. */
+  #gather(frames: Uint8Array, count: number): number {
+    const gathered = this.#gathered;
+    if (gathered === undefined) return 0;
+    const data = gathered.buffer.data.subarray(gathered.count * ticketDataSize);
+    const sums = gathered.buffer.sums.subarray(gathered.count * checksumSize);
+    const countMax = Math.min(count, gathered.countMax - gathered.count);
+    const taken = this.#options.kernel.unframe(frames, countMax, gathered.first + gathered.count, data, sums);
+    gathered.count += taken;
+    this.#options.counts.received += taken;
+    if (gathered.count === gathered.countMax) this.#flush();
+    return taken;
+  }
+
+  /** 1 if the frame is bad, and answered so. */
+  #refuse(frame: Uint8Array): number {
+    const { counts, kernel } = this.#options;
+    const isId = readId<TicketId>(frame, 0) !== undefined;
+    if (isId && kernel.checkFrame(frame)) return 0;
+    if (isId) counts.wrongChecksum++;
+    else counts.notAnId++;
+    for (let index = 0; index < 8; index++) this.#refusals.push(frame[index]!);
+    this.#refusals.push(isId ? TicketStatus.wrongChecksum : TicketStatus.notAnId);
+    return 1;
+  }
+
+  #sendRefusals(): void {
+    if (this.#refusals.length === 0) return;
+    const responses = Uint8Array.from(this.#refusals);
+    this.#refusals = [];
+    void this.#deliver(Promise.resolve(responses));
+  }
+
+  /** False where there is no memory for it now; the connection goes on when there is. */
+  #beginRun(first: TicketId): boolean {
+    this.#flush();
+    const { kernel, layout } = this.#options;
+    if (this.#inFlight >= limits.batchesInFlightMax) return false;
+    // Up to where the next group begins; only depth 2 has groups.
+    const toGroup = layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
+    const group = layout.depth === 2 && toGroup === groupTicketCount ? kernel.take("group") : undefined;
+    const buffer = group ?? this.#spare ?? kernel.take("block");
+    if (buffer === undefined) {
+      this.#waitForBlock();
+      return false;
+    }
+    if (buffer === this.#spare) this.#spare = undefined;
+    this.#gathered = { buffer, first, count: 0, countMax: Math.min(toGroup, buffer.ticketCountMax) };
+    return true;
+  }
+
+  #waitForBlock(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#options.kernel.wait("block").then(
+      (buffer) => {
+        this.#waiting = false;
+        if (this.#closed) buffer.release();
+        else {
+          this.#spare = buffer;
+          this.#connection.resume();
+        }
+      },
+      () => this.#connection.destroy(),
+    );
+  }
+
+  #planFlush(): void {
+    if (this.#flushPlanned || this.#gathered === undefined) return;
+    this.#flushPlanned = true;
+    this.#options.host.clock.soon(() => {
+      this.#flushPlanned = false;
+      this.#flush();
+    });
+  }
+
+  /** Hands what was gathered to the store. */
+  #flush(): void {
+    const gathered = this.#gathered;
+    if (gathered === undefined) return;
+    this.#gathered = undefined;
+    const { first, count, buffer } = gathered;
+    if (count === 0) {
+      buffer.release();
+      return;
+    }
+    const data = buffer.data.subarray(0, count * ticketDataSize);
+    const pending = this.#options.store.write({ first, count, data, sums: buffer.sums.subarray(0, count * checksumSize) });
+    void pending.released.then(() => buffer.release());
+    void this.#deliver(pending.saved.then((outcome) => this.#responsesTo(first, count, outcome)));
+  }
+
+  #responsesTo(first: TicketId, count: number, outcome: BatchOutcome): Uint8Array {
+    const { kernel, responses, host } = this.#options;
+    if (outcome.reason !== undefined) {
+      host.log.warn("tickets not saved", { count, status: outcome.status, reason: outcome.reason });
+    }
+    const { each } = outcome;
+    for (let from = 0; from < count; ) {
+      const status = each?.[from] ?? outcome.status;
+      let to = each === undefined ? count : from + 1;
+      while (to < count && each?.[to] === status) to++;
+      kernel.respond(first + from, to - from, status, responses.pages.subarray(from * responseSize));
+      from = to;
+    }
+    return responses.pages.slice(0, count * responseSize);
+  }
+
+  async #deliver(responses: Promise<Uint8Array>): Promise<void> {
+    this.#inFlight++;
+    try {
+      await this.#options.respond(await responses);
+    } catch (error) {
+      this.#options.host.log.debug("responses not delivered", { error: messageOf(error) });
+      this.#connection.destroy();
+    } finally {
+      this.#inFlight--;
+      if (!this.#closed) this.#connection.resume();
+      this.#finishIfDone();
+    }
+  }
+
+  #finishIfDone(): void {
+    if (this.#ended && this.#inFlight === 0 && !this.#closed) void this.#connection.end();
+  }
+}

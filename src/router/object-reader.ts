@@ -1,0 +1,197 @@
+/**
+ * From an object to its bytes: which tickets, from which store, verified, in order, with the next piece already under
+ * way while one is being used. Nothing is handed out that did not verify.
+ */
+import { StoreError } from "../core/errors.ts";
+import { checksumSize, ticketDataSize } from "../core/frame.ts";
+import { formatId, type ObjectId, type TicketId } from "../core/ids.ts";
+import { type BufferKind, bufferTicketCount, type Kernel, type TicketBuffer } from "../core/kernel.ts";
+import { describeVolume, volumeEnd, volumeOf } from "../core/layout.ts";
+import { sliceRuns } from "../core/run.ts";
+import type { TicketStore } from "../core/ticket-store.ts";
+import type { SavedObject } from "../datastore/datastore.ts";
+import { placement } from "./ticket-allocator.ts";
+
+/** A range of stored tickets, and which of their bytes are wanted: `take` from `skip` on. */
+export interface PiecePlan {
+  readonly object: ObjectId;
+  /** Where in that object the first ticket begins. */
+  readonly offset: number;
+  readonly first: TicketId;
+  readonly count: number;
+  readonly skip: number;
+  readonly take: number;
+}
+
+/** Verified tickets in a buffer that the taker releases. */
+export interface Piece extends PiecePlan {
+  readonly buffer: TicketBuffer;
+}
+
+/** What did not verify: found by reading, told to people. */
+export interface Damage {
+  readonly object: ObjectId;
+  /** Of the ticket's first byte, in the object that owns its run. */
+  readonly offset: number;
+  readonly ticket: TicketId;
+  readonly volume: string;
+  readonly place: string;
+  readonly kind: "absent" | "corrupt";
+}
+
+export interface ReaderOptions {
+  readonly kernel: Kernel;
+  readonly locate: (volume: number) => Promise<TicketStore> | TicketStore;
+  readonly getObject: (id: ObjectId) => Promise<SavedObject>;
+}
+
+/** Pieces that are read ahead of the one in use. */
+const readAheadCount = 2;
+
+export class ObjectReader {
+  readonly #options: ReaderOptions;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes `offset` to `offset` + `length` of an object, in pieces of at most a block. DAMAGED where one does not verify. */
+  async *read(object: SavedObject, offset: number, length: number): AsyncGenerator<Piece> {
+    const kind = kindFor(length);
+    const ahead: Promise<Piece>[] = [];
+    const plans = this.#plan(object, offset, length, bufferTicketCount[kind]);
+    try {
+      for (let ended = false; ; ) {
+        while (!ended && ahead.length < readAheadCount) {
+          const next = await plans.next();
+          if (next.done === true) ended = true;
+          else ahead.push(quiet(this.#load(next.value, kind)));
+        }
+        const piece = ahead.shift();
+        if (piece === undefined) return;
+        yield await piece;
+      }
+    } finally {
+      // The reader left early: what was read ahead goes back.
+      for (const piece of ahead) piece.then(({ buffer }) => buffer.release()).catch(() => undefined);
+    }
+  }
+
+  /** Reads one ticket after the other where that is needed to find all damage; tells what was damaged. */
+  async *check(object: SavedObject): AsyncGenerator<{ tickets: number; damages: Damage[] }> {
+    for await (const plan of this.#plan(object, 0, object.size, bufferTicketCount.block)) {
+      const buffer = await this.#options.kernel.wait("block");
+      try {
+        await this.#fetch(plan, buffer);
+        const damages: Damage[] = [];
+        for (let from = 0; from < plan.count; ) {
+          const good = this.#verified(plan, buffer, from);
+          if (good === plan.count) break;
+          damages.push(await this.#damageOf(plan, buffer, good));
+          from = good + 1;
+        }
+        yield { tickets: plan.count, damages };
+      } finally {
+        buffer.release();
+      }
+    }
+  }
+
+  async #load(plan: PiecePlan, kind: BufferKind): Promise<Piece> {
+    const { kernel } = this.#options;
+    const buffer = kernel.take(kind) ?? (await kernel.wait(kind));
+    try {
+      await this.#fetch(plan, buffer);
+      const good = this.#verified(plan, buffer, 0);
+      if (good < plan.count) throw damagedError(await this.#damageOf(plan, buffer, good));
+      return { ...plan, buffer };
+    } catch (error) {
+      buffer.release();
+      throw error;
+    }
+  }
+
+  async #fetch({ first, count }: PiecePlan, buffer: TicketBuffer): Promise<void> {
+    const located = this.#options.locate(volumeOf(placement, first));
+    const store = located instanceof Promise ? await located : located;
+    const data = buffer.data.subarray(0, count * ticketDataSize);
+    await store.read(first, count, data, buffer.sums.subarray(0, count * checksumSize));
+  }
+
+  /** The index of the first ticket from `from` on that does not verify. */
+  #verified({ first, count }: PiecePlan, buffer: TicketBuffer, from: number): number {
+    const data = buffer.data.subarray(from * ticketDataSize);
+    const sums = buffer.sums.subarray(from * checksumSize);
+    return from + this.#options.kernel.checkSums(first + from, count - from, data, sums);
+  }
+
+  async #damageOf(plan: PiecePlan, buffer: TicketBuffer, index: number): Promise<Damage> {
+    const ticket = (plan.first + index) as TicketId;
+    const volume = volumeOf(placement, ticket);
+    const sum = buffer.sums.subarray(index * checksumSize, (index + 1) * checksumSize);
+    return {
+      object: plan.object,
+      offset: plan.offset + index * ticketDataSize,
+      ticket,
+      volume: describeVolume(placement, volume),
+      place: (await this.#options.locate(volume)).place,
+      kind: sum.every((byte) => byte === 0) ? "absent" : "corrupt",
+    };
+  }
+
+  async *#plan(object: SavedObject, offset: number, length: number, countMax: number): AsyncGenerator<PiecePlan> {
+    if (object.content.kind === "runs") {
+      yield* planRuns(object, offset, length, countMax);
+      return;
+    }
+    let start = 0;
+    for (const part of object.content.parts) {
+      const low = Math.max(offset, start);
+      const high = Math.min(offset + length, start + part.size);
+      if (low < high) {
+        const child = await this.#options.getObject(part.object);
+        yield* this.#plan(child, low - start, high - low, countMax);
+      }
+      start += part.size;
+      if (start >= offset + length) return;
+    }
+  }
+}
+
+function* planRuns(object: SavedObject, offset: number, length: number, countMax: number): Generator<PiecePlan> {
+  if (length === 0 || object.content.kind !== "runs") return;
+  const from = Math.floor(offset / ticketDataSize);
+  const to = Math.ceil((offset + length) / ticketDataSize);
+  let at = from;
+  for (const run of sliceRuns(object.content.runs, from, to)) {
+    for (let done = 0; done < run.count; ) {
+      const first = (run.first + done) as TicketId;
+      // A piece lies in one volume, so that one store has all of it.
+      const inVolume = volumeEnd(placement, volumeOf(placement, first)) - first;
+      const count = Math.min(countMax, run.count - done, inVolume);
+      const start = at * ticketDataSize;
+      const skip = Math.max(0, offset - start);
+      const end = Math.min(offset + length, start + count * ticketDataSize);
+      yield { object: object.id, offset: start, first, count, skip, take: end - start - skip };
+      done += count;
+      at += count;
+    }
+  }
+}
+
+function kindFor(length: number): BufferKind {
+  // A range of so many bytes can touch two tickets.
+  return length <= ticketDataSize ? "tiny" : "block";
+}
+
+export function damagedError({ object, offset, ticket, volume, place, kind }: Damage): StoreError {
+  const what = `object ${formatId(object)} is damaged at byte ${offset}`;
+  const why = kind === "absent" ? "is not there" : "does not verify";
+  return new StoreError("DAMAGED", `${what}: ticket ${formatId(ticket)} ${why} (volume ${volume} of ${place})`);
+}
+
+/** A rejection that is looked at later must not count as unhandled until then. */
+function quiet<Value>(promise: Promise<Value>): Promise<Value> {
+  promise.catch(() => undefined);
+  return promise;
+}

@@ -1,0 +1,174 @@
+/**
+ * What a router answers on its response port: objects by id, for the command line and other programs that have the key.
+ *
+ *   get     a ObjectID ordinal · b offset · c length + 1 (0: to the end)   → json head, then tickets
+ *   stat    a                                                              → json object, or null
+ *   list    a ordinal after which · b limit · c 1: `a` counts              → json objects
+ *   remove  a                                                              → json { removed }
+ *   verify  a ordinal · b 1: only that object, 0: all                      → json progress and damages, as found
+ *   status                                                                 → json
+ */
+import { StoreError } from "../core/errors.ts";
+import { formatId, idCount, type ObjectId } from "../core/ids.ts";
+import { describeVolume } from "../core/layout.ts";
+import * as limits from "../core/limits.ts";
+import type { ObjectRecord, SavedObject } from "../datastore/datastore.ts";
+import type { Request } from "../wire/message.ts";
+import type { Handler, Reply } from "../wire/request-server.ts";
+import type { Damage } from "./object-reader.ts";
+import type { Router } from "./router.ts";
+import { placement } from "./ticket-allocator.ts";
+
+/** An object as it is told to clients. */
+export interface ObjectSummary {
+  readonly object: string;
+  readonly status: ObjectRecord["status"];
+  readonly createdAt: number;
+  readonly ticketCount: number;
+  readonly writeCount: number;
+  readonly size?: number;
+  readonly runCount?: number;
+  readonly runs?: readonly { readonly first: string; readonly count: number }[];
+  readonly volumes?: readonly { readonly volume: string; readonly putter: string; readonly place: string | undefined }[];
+  readonly reason?: string;
+}
+
+export interface VerifyProgress {
+  /** So far. */
+  readonly objects: number;
+  readonly tickets: number;
+  readonly damages: readonly (Omit<Damage, "object" | "ticket"> & { readonly object: string; readonly ticket: string })[];
+}
+
+export interface RouterStatus {
+  readonly [name: string]: unknown;
+}
+
+/** Runs that `stat` lists. */
+const runsShownMax = 1000;
+/** Tickets between two words of progress. */
+const progressEvery = 65_536;
+
+export function objectRequests(router: Router, status: () => Promise<RouterStatus>): Handler {
+  return async (request, _body, reply) => {
+    switch (request.operation) {
+      case "get":
+        return get(router, request, reply);
+      case "stat": {
+        const record = await router.stat(objectId(request.a));
+        return reply.json(record === undefined ? null : await describe(router, record));
+      }
+      case "list":
+        return list(router, request, reply);
+      case "remove":
+        return reply.json({ removed: await router.remove(objectId(request.a)) });
+      case "verify":
+        return verify(router, request, reply);
+      case "status":
+        return reply.json(await status());
+      default:
+        throw new StoreError("PROTOCOL", `a router does not know the operation ${JSON.stringify(request.operation)}`);
+    }
+  };
+}
+
+async function get(router: Router, request: Request, reply: Reply): Promise<void> {
+  const object = await savedObject(router, request.a);
+  const offset = request.b;
+  if (offset > object.size) {
+    throw new StoreError("INVALID", `offset: at most the object's size, ${object.size}, not ${offset}`);
+  }
+  const length = Math.min(request.c === 0 ? Number.POSITIVE_INFINITY : request.c - 1, object.size - offset);
+  await reply.json({ object: formatId(object.id), size: object.size, offset, length });
+  for await (const piece of router.read(object, offset, length)) {
+    const { buffer, first, count, skip, take } = piece;
+    try {
+      if (reply.signal.aborted) return;
+      await reply.tickets({ first, count, skip, take }, buffer);
+    } finally {
+      buffer.release();
+    }
+  }
+}
+
+async function list(router: Router, request: Request, reply: Reply): Promise<void> {
+  const limit = Math.min(Math.max(request.b, 1), limits.pageSizeMax);
+  const after = request.c === 1 ? objectId(request.a) : undefined;
+  const records = await router.list(after, limit);
+  await reply.json({ objects: records.map(summaryOf), more: records.length === limit });
+}
+
+async function verify(router: Router, request: Request, reply: Reply): Promise<void> {
+  const progress = { objects: 0, tickets: 0, damages: [] as VerifyProgress["damages"][number][] };
+  let toldAt = 0;
+  const tell = async (): Promise<void> => {
+    toldAt = progress.tickets;
+    await reply.json(progress);
+    progress.damages = [];
+  };
+  const check = async (object: SavedObject): Promise<void> => {
+    for await (const { tickets, damages } of router.verify(object)) {
+      if (reply.signal.aborted) return;
+      progress.tickets += tickets;
+      for (const damage of damages) {
+        progress.damages.push({ ...damage, object: formatId(damage.object), ticket: formatId(damage.ticket) });
+      }
+      if (progress.tickets - toldAt >= progressEvery || progress.damages.length >= 100) await tell();
+    }
+    progress.objects++;
+  };
+  if (request.b === 1) {
+    await check(await savedObject(router, request.a));
+  } else {
+    for (let after: ObjectId | undefined; !reply.signal.aborted; ) {
+      const page = await router.datastore.listObjects(after, limits.pageSizeMax);
+      // Composed objects are made of others, which come by themselves.
+      for (const record of page) {
+        if (record.status === "saved" && record.content.kind === "runs" && !reply.signal.aborted) await check(record);
+      }
+      if (page.length < limits.pageSizeMax) break;
+      after = page.at(-1)!.id;
+    }
+  }
+  await tell();
+}
+
+async function savedObject(router: Router, ordinal: number): Promise<SavedObject> {
+  const id = objectId(ordinal);
+  const record = await router.stat(id);
+  if (record?.status === "saved") return record;
+  if (record === undefined) throw new StoreError("NOT_FOUND", `there is no object ${formatId(id)}`);
+  const why = record.status === "error" ? `its write failed: ${record.reason}` : "it is still being written";
+  throw new StoreError("NOT_FOUND", `object ${formatId(id)} cannot be read: ${why}`);
+}
+
+function objectId(ordinal: number): ObjectId {
+  if (ordinal >= idCount) throw new StoreError("INVALID", `object: an ordinal below ${idCount}, not ${ordinal}`);
+  return ordinal as ObjectId;
+}
+
+function summaryOf(record: ObjectRecord): ObjectSummary {
+  const { id, status, createdAt, ticketCount, writeCount } = record;
+  const base = { object: formatId(id), status, createdAt, ticketCount, writeCount };
+  if (record.status === "error") return { ...base, reason: record.reason };
+  if (record.status === "writing") return base;
+  const runCount = record.content.kind === "runs" ? record.content.runs.length : 0;
+  return { ...base, size: record.size, runCount };
+}
+
+async function describe(router: Router, record: ObjectRecord): Promise<ObjectSummary> {
+  const summary = summaryOf(record);
+  if (record.status !== "saved") return summary;
+  const places = new Map(router.stores.map(({ id, place }) => [id, place]));
+  const runs = record.content.kind === "runs" ? record.content.runs.slice(0, runsShownMax) : [];
+  const volumes = await router.places(record);
+  return {
+    ...summary,
+    runs: runs.map(({ first, count }) => ({ first: formatId(first), count })),
+    volumes: volumes.map(({ volume, putter }) => ({
+      volume: describeVolume(placement, volume),
+      putter,
+      place: places.get(putter),
+    })),
+  };
+}

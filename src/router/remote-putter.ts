@@ -1,0 +1,221 @@
+/**
+ * A putter on another machine as a TicketStore: one connection for WriteTickets, a few for reads and reclaiming, made
+ * again when they break. While it cannot be reached it takes no writes, and who reads from it hears so.
+ */
+import { type Address, formatAddress } from "../core/address.ts";
+import { messageOf, StoreError } from "../core/errors.ts";
+import { TicketStatus } from "../core/frame.ts";
+import type { TicketId } from "../core/ids.ts";
+import type { Kernel } from "../core/kernel.ts";
+import * as limits from "../core/limits.ts";
+import type { Run } from "../core/run.ts";
+import {
+  type PendingWrite,
+  type ReclaimOutcome,
+  refusedWrite,
+  type TicketBatch,
+  type TicketStore,
+} from "../core/ticket-store.ts";
+import { delay, type Host } from "../env/host.ts";
+import { RequestClient } from "../wire/request-client.ts";
+import { TicketClient } from "../wire/ticket-client.ts";
+
+export interface RemotePutterOptions {
+  readonly host: Host;
+  readonly kernel: Kernel;
+  readonly fingerprint: string;
+  readonly address: Address;
+  /** Bytes per second that a reclaim there may copy. */
+  readonly reclaimRate: number;
+}
+
+export class RemotePutter implements TicketStore {
+  readonly id: string;
+  readonly place: string;
+  readonly address: Address;
+  readonly #options: RemotePutterOptions;
+  readonly #abort = new AbortController();
+  #tickets: TicketClient | undefined;
+  #lastReason = "not connected yet";
+  #idle: RequestClient[] = [];
+  #requestCount = 0;
+  #waiting: (() => void)[] = [];
+
+  private constructor(options: RemotePutterOptions, id: string) {
+    this.#options = options;
+    this.id = id;
+    this.address = options.address;
+    this.place = formatAddress(options.address);
+  }
+
+  /** Tries until it answers for the first time, and tells who it is; undefined where `signal` aborts before. */
+  static async find(options: RemotePutterOptions, signal: AbortSignal): Promise<RemotePutter | undefined> {
+    const { host } = options;
+    let said = "";
+    for (let delayMs: number = limits.reconnectDelayMinMs; !signal.aborted; delayMs = nextDelay(delayMs)) {
+      try {
+        const client = await RequestClient.connect(options);
+        const putter = new RemotePutter(options, idOf(client, options.address));
+        putter.#idle.push(client);
+        putter.#requestCount = 1;
+        putter.#tickets = await putter.#connectTickets();
+        return putter;
+      } catch (error) {
+        if (messageOf(error) !== said) host.log.warn("putter not usable yet", { error: messageOf(error) });
+        said = messageOf(error);
+      }
+      await delay(host.clock, delayMs, signal);
+    }
+    return undefined;
+  }
+
+  get available(): boolean {
+    return this.#tickets !== undefined;
+  }
+
+  get droppedCount(): number {
+    return this.#tickets?.droppedCount ?? 0;
+  }
+
+  write(batch: TicketBatch): PendingWrite {
+    return this.#tickets?.write(batch) ?? refusedWrite(TicketStatus.notWritten, this.#lastReason);
+  }
+
+  /** A response that this putter sent on a connection of its own. False where it is not awaited. */
+  accept(ticket: TicketId, status: number): boolean {
+    return this.#tickets?.accept(ticket, status) ?? false;
+  }
+
+  async read(first: TicketId, count: number, data: Uint8Array, sums: Uint8Array): Promise<void> {
+    await this.#request((client) => client.askTickets("read", first, count, data, sums));
+  }
+
+  async reclaim(first: TicketId, end: TicketId, live: readonly Run[]): Promise<ReclaimOutcome> {
+    const numbers = { a: first, b: end, c: this.#options.reclaimRate };
+    const body = encodeRuns(fewerRuns(live, limits.reclaimRunsMax));
+    return (await this.#request((client) => client.askJson("reclaim", numbers, body))) as ReclaimOutcome;
+  }
+
+  async freeSpace(): Promise<number> {
+    const answer = await this.#request((client) => client.askJson("space"));
+    return Number((answer as { freeSpace?: unknown }).freeSpace);
+  }
+
+  close(): void {
+    this.#abort.abort();
+    this.#tickets?.close("the router is closing");
+    for (const client of this.#idle.splice(0)) client.close();
+  }
+
+  #connectTickets(): Promise<TicketClient> {
+    const { host, kernel, address } = this.#options;
+    return TicketClient.connect({
+      host,
+      kernel,
+      address,
+      onClosed: (reason) => {
+        this.#tickets = undefined;
+        this.#lastReason = `putter ${this.place}: ${reason}`;
+        if (this.#abort.signal.aborted) return;
+        host.log.warn("putter lost", { putter: this.place, reason });
+        void this.#reconnect();
+      },
+    });
+  }
+
+  async #reconnect(): Promise<void> {
+    const { clock, log } = this.#options.host;
+    for (let delayMs: number = limits.reconnectDelayMinMs; !this.#abort.signal.aborted; delayMs = nextDelay(delayMs)) {
+      await delay(clock, delayMs, this.#abort.signal);
+      try {
+        // Asked again who it is: another server may have come up at this address.
+        await this.#request(async (client) => client.askJson("space"));
+        this.#tickets = await this.#connectTickets();
+        log.info("putter back", { putter: this.place });
+        return;
+      } catch (error) {
+        this.#lastReason = `putter ${this.place}: ${messageOf(error)}`;
+      }
+    }
+  }
+
+  /** Lends a connection for one request; a connection that broke while idle is replaced once. */
+  async #request<Value>(use: (client: RequestClient) => Promise<Value>): Promise<Value> {
+    const client = await this.#lend();
+    try {
+      return await use(client);
+    } finally {
+      this.#requestCount--;
+      if (client.failed || this.#abort.signal.aborted) client.close();
+      else {
+        this.#idle.push(client);
+        this.#requestCount++;
+      }
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #lend(): Promise<RequestClient> {
+    for (;;) {
+      const idle = this.#idle.pop();
+      if (idle !== undefined && !idle.failed) return idle;
+      if (idle !== undefined) {
+        this.#requestCount--;
+        continue;
+      }
+      if (this.#requestCount < limits.readConnectionsMax) break;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#requestCount++;
+    try {
+      const client = await RequestClient.connect(this.#options);
+      if (idOf(client, this.address) !== this.id) {
+        client.close();
+        throw new StoreError("INCOMPATIBLE", `${this.place} is another server now, not ${this.id}`);
+      }
+      return client;
+    } catch (error) {
+      this.#requestCount--;
+      this.#waiting.shift()?.();
+      throw error;
+    }
+  }
+}
+
+function idOf({ greeting }: RequestClient, address: Address): string {
+  if (greeting["role"] !== "server" || typeof greeting["id"] !== "string") {
+    const found = `${formatAddress(address)} is a ${JSON.stringify(greeting["role"])}`;
+    throw new StoreError("INCOMPATIBLE", `--putters: ${found}, not a data-putter server`);
+  }
+  return greeting["id"];
+}
+
+function nextDelay(delayMs: number): number {
+  return Math.min(delayMs * 2, limits.reconnectDelayMaxMs);
+}
+
+/** As many runs at most, by keeping the smallest gaps between them as well. */
+export function fewerRuns(runs: readonly Run[], countMax: number): Run[] {
+  let kept = [...runs];
+  for (let gap = 1; kept.length > countMax; gap *= 2) {
+    const merged: Run[] = [];
+    for (const run of kept) {
+      const last = merged.at(-1);
+      if (last !== undefined && run.first - (last.first + last.count) <= gap) {
+        merged[merged.length - 1] = { first: last.first, count: run.first + run.count - last.first };
+      } else merged.push(run);
+    }
+    kept = merged;
+  }
+  return kept;
+}
+
+function encodeRuns(runs: readonly Run[]): Uint8Array {
+  const body = new Uint8Array(runs.length * 16);
+  const view = new DataView(body.buffer);
+  runs.forEach(({ first, count }, index) => {
+    view.setBigUint64(index * 16, BigInt(first));
+    view.setBigUint64(index * 16 + 8, BigInt(count));
+  });
+  return body;
+}
