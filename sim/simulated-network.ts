@@ -1,0 +1,401 @@
+/**
+ * Connections between the machines of one simulation. Bytes arrive in order, late, and cut at any place; a connection
+ * may be cut, or fall silent: then what is sent goes nowhere and nobody is told.
+ *
+ * Assumed, as of TCP: no byte is lost, repeated or changed on a connection that is not cut.
+ */
+import { StoreError } from "../src/core/errors.ts";
+import * as limits from "../src/core/limits.ts";
+import type { Connection, ConnectOptions, Listener, ListenOptions, Network, Receiver } from "../src/env/host.ts";
+import type { SimulatedClock } from "./simulated-clock.ts";
+import type { SimulatedRandom } from "./simulated-random.ts";
+
+/** What a connection's system holds for one direction before `write` waits. */
+const systemBufferSize = 262_144;
+const firstFreePort = 49_152;
+
+interface Bound {
+  readonly machine: AttachedNetwork;
+  readonly options: ListenOptions;
+  readonly accept: (connection: Connection) => void;
+  readonly waiting: Waiting;
+  readonly connections: Set<SimulatedConnection>;
+}
+
+/** Bytes that arrived and that no Receiver has taken, over all connections of a listener. */
+interface Waiting {
+  size: number;
+  readonly sizeMax: number;
+}
+
+export class SimulatedNetwork {
+  readonly clock: SimulatedClock;
+  readonly random: SimulatedRandom;
+  /** A piece takes up to so long. */
+  delayMaxMs = 2;
+  /** The largest piece that is delivered at once. */
+  pieceSizeMax = 65_536;
+  readonly bound = new Map<string, Bound>();
+  readonly connections = new Set<SimulatedConnection>();
+  /** Machines that cannot be reached and reach nobody, without anyone being told. */
+  readonly silent = new Set<string>();
+  #nextPort = firstFreePort;
+
+  constructor(options: { clock: SimulatedClock; random: SimulatedRandom }) {
+    this.clock = options.clock;
+    this.random = options.random;
+  }
+
+  /** The network as one process on a machine of this name has it. */
+  attach(host: string): AttachedNetwork {
+    return new AttachedNetwork(this, host);
+  }
+
+  /** Cuts connections (all, or those of a machine); both sides hear of it. */
+  cut(host?: string): void {
+    for (const connection of this.connections) {
+      if (host === undefined || connection.localHost === host || connection.remoteHost === host) connection.reset();
+    }
+  }
+
+  /** Half-open from now on: what a machine sends is lost, and it hears nothing more. */
+  silence(host: string): void {
+    this.silent.add(host);
+    for (const connection of this.connections) {
+      if (connection.localHost === host || connection.remoteHost === host) connection.silence();
+    }
+  }
+
+  /** Connections that are made from now on work again; those that fell silent stay so. */
+  unsilence(host: string): void {
+    this.silent.delete(host);
+  }
+
+  takePort(): number {
+    return this.#nextPort++;
+  }
+
+  takeDelay(): number {
+    return this.random.fraction() * this.delayMaxMs;
+  }
+}
+
+export class AttachedNetwork implements Network {
+  readonly host: string;
+  readonly #network: SimulatedNetwork;
+  readonly #own = new Set<SimulatedConnection>();
+  alive = true;
+
+  constructor(network: SimulatedNetwork, host: string) {
+    this.#network = network;
+    this.host = host;
+  }
+
+  /** The process ends: its ports are free, and its peers hear that its connections are reset. */
+  kill(): void {
+    this.alive = false;
+    for (const [place, bound] of this.#network.bound) if (bound.machine === this) this.#network.bound.delete(place);
+    for (const connection of this.#own) connection.reset();
+  }
+
+  async listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener> {
+    const port = options.port === 0 ? this.#network.takePort() : options.port;
+    const place = `${this.host}:${port}`;
+    if (this.#network.bound.has(place)) {
+      throw Object.assign(new Error(`listen EADDRINUSE: address already in use ${place}`), { code: "EADDRINUSE" });
+    }
+    const waiting = { size: 0, sizeMax: options.waitingSizeMax };
+    const bound: Bound = { machine: this, options, accept, waiting, connections: new Set() };
+    this.#network.bound.set(place, bound);
+    return {
+      host: this.host,
+      port,
+      get connectionCount() {
+        return bound.connections.size;
+      },
+      close: async () => void this.#network.bound.delete(place),
+    };
+  }
+
+  connect(options: ConnectOptions): Promise<Connection> {
+    const network = this.#network;
+    const isLocal = ["127.0.0.1", "localhost", "::1"].includes(options.host);
+    const host = isLocal ? this.host : options.host;
+    const where = `${options.host}:${options.port}`;
+    return new Promise((resolve, reject) => {
+      const timer = network.clock.after(options.timeoutMs, () =>
+        reject(new StoreError("UNAVAILABLE", `${where} did not answer within ${options.timeoutMs} ms`)),
+      );
+      network.clock.after(network.takeDelay(), () => {
+        // Who is not there does not answer, and the timer decides.
+        if (!this.alive || network.silent.has(host) || network.silent.has(this.host)) return;
+        timer.cancel();
+        const bound = network.bound.get(`${host}:${options.port}`);
+        if (bound === undefined) {
+          reject(new StoreError("UNAVAILABLE", `${where} cannot be reached: connect ECONNREFUSED ${where}`));
+          return;
+        }
+        resolve(this.#join(bound, host, options));
+      });
+    });
+  }
+
+  #join(bound: Bound, host: string, options: ConnectOptions): SimulatedConnection {
+    const network = this.#network;
+    const waiting = { size: 0, sizeMax: limits.waitingSizeMax };
+    const localPort = network.takePort();
+    const near = new SimulatedConnection(network, this.host, host, options.port, options.receiveBuffer, waiting);
+    const { receiveBuffer } = bound.options;
+    const far = new SimulatedConnection(network, host, this.host, localPort, receiveBuffer, bound.waiting);
+    near.peer = far;
+    far.peer = near;
+    this.#adopt(near);
+    bound.machine.#adopt(far);
+    if (bound.connections.size >= bound.options.connectionsMax) {
+      far.destroy();
+    } else {
+      bound.connections.add(far);
+      far.onGone.push(() => bound.connections.delete(far));
+      bound.accept(far);
+    }
+    return near;
+  }
+
+  #adopt(connection: SimulatedConnection): void {
+    this.#own.add(connection);
+    this.#network.connections.add(connection);
+    connection.onGone.push(() => {
+      this.#own.delete(connection);
+      this.#network.connections.delete(connection);
+    });
+  }
+}
+
+/** One end of a connection. */
+class SimulatedConnection implements Connection {
+  readonly localHost: string;
+  readonly remoteHost: string;
+  readonly remotePort: number;
+  readonly onGone: (() => void)[] = [];
+  peer!: SimulatedConnection;
+  readonly #network: SimulatedNetwork;
+  readonly #receiveBuffer: Uint8Array;
+  readonly #waiting: Waiting;
+  #receiver: Receiver | undefined;
+  /** Arrived, and not taken. */
+  #rest: Uint8Array | undefined;
+  #paused = true;
+  /** Sent to this end and still under way, in order. */
+  readonly #incoming: Uint8Array[] = [];
+  #incomingSize = 0;
+  #incomingEnd = false;
+  #delivering = false;
+  #endTold = false;
+  /** Bytes sent from this end, and how many of them the other one has been given. */
+  #sentCount = 0;
+  #arrivedCount = 0;
+  /** `end`: what `#sentCount` was after that write. */
+  readonly #writers: { end: number; resolve: () => void; reject: (error: Error) => void }[] = [];
+  #sentEnd = false;
+  #gone = false;
+  #closedTold = false;
+  #error: Error | undefined;
+  #silenced = false;
+
+  constructor(
+    network: SimulatedNetwork,
+    localHost: string,
+    remoteHost: string,
+    remotePort: number,
+    receiveBuffer: Uint8Array,
+    waiting: Waiting,
+  ) {
+    this.#network = network;
+    this.localHost = localHost;
+    this.remoteHost = remoteHost;
+    this.remotePort = remotePort;
+    this.#receiveBuffer = receiveBuffer;
+    this.#waiting = waiting;
+  }
+
+  start(receiver: Receiver): void {
+    this.#receiver = receiver;
+    this.#paused = false;
+    if (this.#gone) this.#network.clock.soon(() => this.#tellClosed());
+    else this.#deliverSoon();
+  }
+
+  resume(): void {
+    if (this.#gone) return;
+    this.#paused = false;
+    const rest = this.#rest;
+    if (rest !== undefined) {
+      this.#keep(undefined);
+      if (!this.#offer(rest)) return;
+    }
+    this.#deliverSoon();
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (this.#gone || this.#sentEnd) {
+      return Promise.reject(this.#error ?? new Error("write after the end of the connection"));
+    }
+    this.#sentCount += bytes.length;
+    return new Promise((resolve, reject) => {
+      this.#writers.push({ end: this.#sentCount, resolve, reject });
+      if (!this.#silenced) this.peer.#arrive(bytes.slice());
+      this.#settleWriters();
+    });
+  }
+
+  end(): Promise<void> {
+    if (this.#gone || this.#sentEnd) return Promise.resolve();
+    this.#sentEnd = true;
+    if (!this.#silenced) this.peer.#arriveEnd();
+    this.#closeIfDone();
+    return Promise.resolve();
+  }
+
+  destroy(): void {
+    this.#destroy(undefined);
+  }
+
+  /** Both ends hear that the connection is cut. */
+  reset(): void {
+    this.#goSoon(resetError());
+    this.peer.#goSoon(resetError());
+  }
+
+  silence(): void {
+    this.#silenced = true;
+    this.peer.#silenced = true;
+  }
+
+  /** The peer reads what was sent before and then the end, as if all had been well, or it hears of a reset. */
+  #destroy(error: Error | undefined): void {
+    if (this.#gone) return;
+    this.#goSoon(error);
+    if (this.#silenced) return;
+    if (this.#sentEnd || this.#network.random.chance(0.5)) this.peer.#arriveEnd();
+    else this.peer.#resetSoon();
+  }
+
+  #resetSoon(): void {
+    this.#network.clock.after(this.#network.takeDelay(), () => this.#goSoon(resetError()));
+  }
+
+  #arrive(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    if (this.#gone) {
+      // Nobody is there to read it: the sender learns that by a reset.
+      this.peer.#resetSoon();
+      return;
+    }
+    this.#incoming.push(bytes);
+    this.#incomingSize += bytes.length;
+    this.#deliverSoon();
+  }
+
+  #arriveEnd(): void {
+    this.#incomingEnd = true;
+    this.#deliverSoon();
+  }
+
+  #deliverSoon(): void {
+    if (this.#delivering || this.#paused || this.#gone || this.#silenced) return;
+    if (this.#incoming.length === 0 && (!this.#incomingEnd || this.#endTold)) return;
+    this.#delivering = true;
+    this.#network.clock.after(this.#network.takeDelay(), () => {
+      this.#delivering = false;
+      if (this.#paused || this.#gone || this.#silenced) return;
+      if (this.#incoming.length > 0) this.#deliver();
+      else this.#tellEnd();
+      this.#deliverSoon();
+    });
+  }
+
+  /** One piece, cut anywhere: into the buffer that all connections share, which is overwritten after. */
+  #deliver(): void {
+    const sizeMax = Math.min(this.#incomingSize, this.#network.pieceSizeMax, this.#receiveBuffer.length);
+    const chunk = this.#receiveBuffer.subarray(0, this.#network.random.between(1, sizeMax));
+    let filled = 0;
+    while (filled < chunk.length) {
+      const next = this.#incoming[0]!;
+      const part = next.subarray(0, chunk.length - filled);
+      chunk.set(part, filled);
+      filled += part.length;
+      if (part.length === next.length) this.#incoming.shift();
+      else this.#incoming[0] = next.subarray(part.length);
+    }
+    this.#incomingSize -= chunk.length;
+    this.#offer(chunk);
+    chunk.fill(0xdb);
+    this.peer.#arrivedCount += chunk.length;
+    this.peer.#settleWriters();
+  }
+
+  /** Whether all was taken. */
+  #offer(chunk: Uint8Array): boolean {
+    const taken = this.#receiver!.bytes(chunk);
+    if (taken === chunk.length) return true;
+    this.#paused = true;
+    this.#keep(chunk.slice(taken));
+    return false;
+  }
+
+  #keep(rest: Uint8Array | undefined): void {
+    this.#waiting.size += (rest?.length ?? 0) - (this.#rest?.length ?? 0);
+    this.#rest = rest;
+    if (this.#waiting.size > this.#waiting.sizeMax) {
+      this.#destroy(new StoreError("BUSY", `more than ${this.#waiting.sizeMax} bytes wait for a buffer`));
+    }
+  }
+
+  #tellEnd(): void {
+    this.#endTold = true;
+    this.#receiver!.end();
+    this.#closeIfDone();
+    this.peer.#closeIfDone();
+  }
+
+  /** Both directions have ended, and both sides know. */
+  #closeIfDone(): void {
+    const peerKnows = this.peer.#endTold || this.peer.#gone;
+    if (this.#sentEnd && this.#endTold && peerKnows) this.#goSoon(undefined);
+  }
+
+  /** A write resolves when no more than a system's buffer of what was sent is still under way. */
+  #settleWriters(): void {
+    const room = this.#arrivedCount + systemBufferSize;
+    while (this.#writers.length > 0 && this.#writers[0]!.end <= room) {
+      this.#network.clock.soon(this.#writers.shift()!.resolve);
+    }
+  }
+
+  #goSoon(error: Error | undefined): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#error = error;
+    this.#keepNothing();
+    for (const writer of this.#writers.splice(0)) writer.reject(error ?? new Error("the connection was closed"));
+    for (const call of this.onGone) call();
+    this.#network.clock.soon(() => this.#tellClosed());
+  }
+
+  #keepNothing(): void {
+    this.#waiting.size -= this.#rest?.length ?? 0;
+    this.#rest = undefined;
+    this.#incoming.length = 0;
+    this.#incomingSize = 0;
+  }
+
+  #tellClosed(): void {
+    if (this.#receiver === undefined || this.#closedTold) return;
+    this.#closedTold = true;
+    this.#receiver.closed(this.#error);
+  }
+}
+
+function resetError(): Error {
+  return Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+}

@@ -1,0 +1,84 @@
+/** The contents of a simulated file: pages where something was written, holes elsewhere. */
+export const imagePageSize = 4096;
+
+export class SparseImage {
+  readonly #pages = new Map<number, Uint8Array>();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get pageCount(): number {
+    return this.#pages.size;
+  }
+
+  /** Pages that writing there would add. */
+  missingPages(position: number, size: number): number {
+    let missing = 0;
+    for (let page = firstPage(position); page < endPage(position, size); page++) {
+      if (!this.#pages.has(page)) missing++;
+    }
+    return missing;
+  }
+
+  read(into: Uint8Array, position: number): number {
+    const size = Math.max(0, Math.min(into.length, this.#size - position));
+    into.fill(0, 0, size);
+    this.#eachPage(position, size, (page, from, to, at) => {
+      const bytes = this.#pages.get(page);
+      if (bytes !== undefined) into.set(bytes.subarray(from, to), at);
+    });
+    return size;
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    this.#eachPage(position, bytes.length, (page, from, to, at) => {
+      let into = this.#pages.get(page);
+      if (into === undefined) this.#pages.set(page, (into = new Uint8Array(imagePageSize)));
+      into.set(bytes.subarray(at, at + to - from), from);
+    });
+    if (bytes.length > 0) this.#size = Math.max(this.#size, position + bytes.length);
+  }
+
+  truncate(size: number): void {
+    for (const [page, bytes] of this.#pages) {
+      const start = page * imagePageSize;
+      if (start >= size) this.#pages.delete(page);
+      else if (start + imagePageSize > size) bytes.fill(0, size - start);
+    }
+    this.#size = size;
+  }
+
+  flipBit(position: number, bit: number): void {
+    const one = new Uint8Array(1);
+    this.read(one, position);
+    one[0] = one[0]! ^ (1 << bit);
+    if (position < this.#size) this.write(one, position);
+  }
+
+  copy(): SparseImage {
+    const copy = new SparseImage();
+    copy.#size = this.#size;
+    for (const [page, bytes] of this.#pages) copy.#pages.set(page, bytes.slice());
+    return copy;
+  }
+
+  #eachPage(position: number, size: number, visit: (page: number, from: number, to: number, at: number) => void): void {
+    for (let at = 0; at < size;) {
+      const page = firstPage(position + at);
+      const from = position + at - page * imagePageSize;
+      const to = Math.min(imagePageSize, from + size - at);
+      visit(page, from, to, at);
+      at += to - from;
+    }
+  }
+}
+
+function firstPage(position: number): number {
+  return Math.floor(position / imagePageSize);
+}
+
+function endPage(position: number, size: number): number {
+  return Math.ceil((position + size) / imagePageSize);
+}
