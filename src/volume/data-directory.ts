@@ -35,8 +35,9 @@ export async function openDataDirectory(
   const { root } = options;
   const lock = await takeLock(disk, root);
   try {
-    const marker = await readMarker(disk, root);
-    const made = marker ?? (await makeMarker(disk, random, root, options.depth ?? options.depthDefault));
+    const marker = await usable(root, () => readMarker(disk, root));
+    const depth = options.depth ?? options.depthDefault;
+    const made = marker ?? (await usable(root, () => makeMarker(disk, random, root, depth)));
     if (options.depth !== undefined && options.depth !== made.depth) {
       const advice = "depth is chosen when a directory is made; leave --depth out, or choose another --root";
       throw new StoreError("INCOMPATIBLE", `${root} has depth ${made.depth}, not ${options.depth}: ${advice}`);
@@ -49,28 +50,48 @@ export async function openDataDirectory(
 }
 
 async function takeLock(disk: Disk, root: string): Promise<DiskLock> {
-  let lock: DiskLock | undefined;
-  try {
-    await makeDirectories(disk, root);
-    lock = await disk.lock(root);
-  } catch (error) {
-    throw new StoreError("UNAVAILABLE", `${root} cannot be used for data: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
+  const lock = await usable(root, async () => {
+    for (const { directory } of pathOf(root)) if (!(await exists(disk, directory))) await disk.makeDirectory(directory);
+    return disk.lock(root);
+  });
   if (lock === undefined) {
     throw new StoreError("INCOMPATIBLE", `${root} is in use by another data-putter process; one at a time can have it`);
   }
   return lock;
 }
 
-async function makeDirectories(disk: Disk, directory: string): Promise<void> {
-  const parts = directory.split(/(?<=[/\\])/);
-  for (let count = 1; count <= parts.length; count++) {
-    const at = parts.slice(0, count).join("");
-    if (await exists(disk, at)) continue;
-    await disk.makeDirectory(at);
-    if (count > 1) await disk.syncDirectory(parts.slice(0, count - 1).join(""));
+/** Says which directory a system error is about. */
+async function usable<Value>(root: string, work: () => Promise<Value>): Promise<Value> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+    throw new StoreError("UNAVAILABLE", `${root} cannot be used for data: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** A path's directories from above, each with the one whose entry it is. */
+function pathOf(root: string): { directory: string; parent: string | undefined }[] {
+  const parts = root.split(/(?<=[/\\])/);
+  return parts.map((_, index) => ({
+    directory: parts.slice(0, index + 1).join(""),
+    parent: index === 0 ? undefined : parts.slice(0, index).join(""),
+  }));
+}
+
+/**
+ * Makes the directory itself durable. Whether this process made it does not count: an earlier one may have made it and
+ * not lived to sync it.
+ */
+async function syncPath(disk: Disk, root: string): Promise<void> {
+  for (const { parent } of pathOf(root)) {
+    if (parent === undefined) continue;
+    try {
+      await disk.syncDirectory(parent);
+    } catch (error) {
+      // Higher up there are directories that may not be opened, or that their file system cannot sync.
+      if (!["EACCES", "EPERM", "EINVAL", "ENOTSUP"].includes((error as { code?: string }).code ?? "")) throw error;
+    }
   }
 }
 
@@ -120,6 +141,13 @@ async function makeMarker(
   root: string,
   depth: Depth,
 ): Promise<{ depth: Depth; id: string }> {
+  const names = (await disk.list(root)) ?? [];
+  const volume = names.find((name) => name === "obj" || name === "sum" || /^[0-9A-Z]{1,2}$/.test(name));
+  if (volume !== undefined) {
+    const why = `${root} holds ${volume} but no ${markerName}, so its depth is unknown: restore that file`;
+    throw new StoreError("INCOMPATIBLE", `${why}, or choose an empty directory`);
+  }
+  await syncPath(disk, root);
   const id = Buffer.from(random.bytes(8)).toString("hex");
   const text = `${JSON.stringify({ format: diskFormat, depth, id })}\n`;
   await writeWhole(disk, root, markerName, new Uint8Array(Buffer.from(text)));

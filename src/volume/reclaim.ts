@@ -6,7 +6,6 @@
  * slots look like does not matter.
  */
 import { checksumSize, ticketDataSize } from "../core/frame.ts";
-import type { Depth } from "../core/layout.ts";
 import type { Disk, DiskFile } from "../env/host.ts";
 
 export interface SlotRange {
@@ -16,34 +15,69 @@ export interface SlotRange {
 
 const copySize = 1024 * 1024;
 
+/** The two files of a volume; checksums first. */
+const fileNames = ["sum", "obj"];
+
+export interface ReclaimContext {
+  readonly disk: Disk;
+  readonly syncDirectory: (directory: string) => Promise<void>;
+}
+
 /** Removes a volume's files, and the directories that are empty then. Gone for good when it resolves. */
-export async function unlinkVolume(disk: Disk, root: string, directory: string): Promise<void> {
+export async function unlinkVolume(context: ReclaimContext, root: string, directory: string): Promise<void> {
+  const { disk } = context;
   // Checksums first: Data without them is absent, the other way round it would be damaged.
-  await disk.unlink(`${directory}/sum`);
-  await disk.unlink(`${directory}/obj`);
-  await disk.syncDirectory(directory);
+  for (const name of fileNames) await disk.unlink(`${directory}/${name}`);
+  await unlinkUnfinished(disk, directory);
+  await context.syncDirectory(directory);
   for (let at = directory; at !== root; at = at.slice(0, at.lastIndexOf("/"))) {
     if (!(await disk.removeDirectory(at))) break;
   }
 }
 
-/** Keeps only the live slots; false where the volume is not there. Damaged slots are copied as they are. */
+/**
+ * Keeps only the live slots; false where the volume is not there, or nothing in it is dead. Damaged slots are copied as
+ * they are. `firstSlot`: where the volume's slots begin.
+ */
 export async function rewriteVolume(
-  disk: Disk,
+  context: ReclaimContext,
   directory: string,
   live: readonly SlotRange[],
-  depth: Depth,
+  firstSlot: number,
   pace: (bytes: number) => Promise<void>,
 ): Promise<boolean> {
-  // One slot to a file: all of it is live.
-  if (depth === 4) return false;
-  const obj = await copyLive(disk, `${directory}/obj`, live, ticketDataSize, pace);
-  const sum = await copyLive(disk, `${directory}/sum`, live, checksumSize, pace);
-  if (!obj || !sum) return false;
-  await disk.rename(`${directory}/obj.new`, `${directory}/obj`);
-  await disk.rename(`${directory}/sum.new`, `${directory}/sum`);
-  await disk.syncDirectory(directory);
+  const { disk } = context;
+  const slotCount = await slotCountOf(disk, directory);
+  const liveCount = live.reduce((sum, range) => sum + range.count, 0);
+  if (slotCount === undefined || liveCount >= slotCount - firstSlot) return false;
+  try {
+    const obj = await copyLive(disk, `${directory}/obj`, live, ticketDataSize, pace);
+    const sum = await copyLive(disk, `${directory}/sum`, live, checksumSize, pace);
+    if (!obj || !sum) return false;
+    await disk.rename(`${directory}/obj.new`, `${directory}/obj`);
+    await disk.rename(`${directory}/sum.new`, `${directory}/sum`);
+  } catch (error) {
+    // On a full disk above all, half a copy must not stay. What goes wrong here is told by the first error.
+    await unlinkUnfinished(disk, directory).catch(() => undefined);
+    throw error;
+  }
+  await context.syncDirectory(directory);
   return true;
+}
+
+/** What a rewriting that did not come to its end has left. */
+async function unlinkUnfinished(disk: Disk, directory: string): Promise<void> {
+  for (const name of fileNames) await disk.unlink(`${directory}/${name}.new`);
+}
+
+async function slotCountOf(disk: Disk, directory: string): Promise<number | undefined> {
+  const sum = await disk.open(`${directory}/sum`, "read");
+  if (sum === undefined) return undefined;
+  try {
+    return Math.ceil((await sum.size()) / checksumSize);
+  } finally {
+    await sum.close();
+  }
 }
 
 /** Writes `path`.new with the live slots of `path`, synced. */

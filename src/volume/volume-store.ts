@@ -4,9 +4,9 @@
  *
  * Volumes are opened when needed; a bounded number is open at a time, and who needs another one waits until one is idle.
  */
-import { messageOf } from "../core/errors.ts";
+import { assert, messageOf } from "../core/errors.ts";
 import { checksumSize, ticketDataSize, TicketStatus } from "../core/frame.ts";
-import type { TicketId } from "../core/ids.ts";
+import { idCount, type TicketId } from "../core/ids.ts";
 import type { Kernel, TicketBuffer } from "../core/kernel.ts";
 import {
   describeVolume,
@@ -35,14 +35,14 @@ import { GroupSync } from "./group-sync.ts";
 import { Gate } from "./gate.ts";
 import { rewriteVolume, unlinkVolume } from "./reclaim.ts";
 import { findVolumes } from "./volume-tree.ts";
-import { Volume } from "./volume.ts";
+import { isShortage, Volume } from "./volume.ts";
 
 export type Durability = "disk" | "os";
 
 export interface VolumeStoreOptions {
   readonly host: Host;
   readonly kernel: Kernel;
-  readonly directory: DataDirectory;
+  readonly directory: Pick<DataDirectory, "root" | "depth" | "id">;
   readonly durability: Durability;
   readonly openVolumesMax?: number;
   readonly spaceReserveSize?: number;
@@ -59,7 +59,11 @@ export interface VolumeStoreCounts {
 
 interface OpenVolume {
   readonly volume: Volume;
+  /** Who reads or writes. */
   users: number;
+  writers: number;
+  /** Called when the last writer is done. */
+  onNoWriters: (() => void) | undefined;
   /** Its files were replaced or removed; to be closed by its last user. */
   stale: boolean;
 }
@@ -80,12 +84,16 @@ export class VolumeStore implements TicketStore {
   /** Least recently used first. */
   readonly #open = new Map<number, OpenVolume>();
   readonly #opening = new Map<number, Promise<OpenVolume | undefined>>();
+  readonly #openVolumesMax: number;
   readonly #slots: Gate;
   /** Volumes that are being reclaimed. Writers wait. */
   readonly #closed = new Map<number, Promise<void>>();
   readonly #directorySyncs = new Map<string, GroupSync>();
   /** Directories whose own entry this process has synced. */
   readonly #durableDirectories = new Set<string>();
+  /** Directories and volumes that a sync failed for, and why. They take no writes in this process's life. */
+  readonly #failedDirectories = new Map<string, string>();
+  readonly #poisons = new Map<number, string>();
   /** For looking at one stored ticket. */
   readonly #probe: TicketBuffer;
   #space = Number.POSITIVE_INFINITY;
@@ -99,7 +107,8 @@ export class VolumeStore implements TicketStore {
     this.id = options.directory.id;
     this.place = options.directory.root;
     this.layout = layoutOf(options.directory.depth);
-    this.#slots = new Gate(options.openVolumesMax ?? limits.openVolumesMax);
+    this.#openVolumesMax = options.openVolumesMax ?? limits.openVolumesMax;
+    this.#slots = new Gate(this.#openVolumesMax);
     this.#probe = options.kernel.take("tiny")!;
   }
 
@@ -109,7 +118,7 @@ export class VolumeStore implements TicketStore {
 
   /** Whether this volume takes no writes any more, and why. */
   poisonOf(ticket: TicketId): string | undefined {
-    return this.#open.get(volumeOf(this.layout, ticket))?.volume.poison;
+    return this.#poisonOf(volumeOf(this.layout, ticket));
   }
 
   write(batch: TicketBatch): PendingWrite {
@@ -154,15 +163,19 @@ export class VolumeStore implements TicketStore {
   ): Promise<ReclaimOutcome> {
     let volumesUnlinked = 0;
     let volumesRewritten = 0;
+    const context = { disk: this.#disk, syncDirectory: (directory: string) => this.#syncDirectory(directory) };
     for await (const volume of findVolumes(this.#disk, this.place, this.layout, first, end)) {
       const start = volumeStart(this.layout, volume);
       const stop = volumeEnd(this.layout, volume);
       const kept = live.filter((run) => run.first < stop && run.first + run.count > start);
+      // One slot to a file: all of it is live.
+      if (kept.length > 0 && this.layout.depth === 4) continue;
       await this.#exclusively(volume, async () => {
         const directory = this.#directoryOf(volume);
         if (kept.length === 0) {
           for (const level of this.#levelsOf(volume)) this.#durableDirectories.delete(level);
-          await unlinkVolume(this.#disk, this.place, directory);
+          await unlinkVolume(context, this.place, directory);
+          this.#poisons.delete(volume);
           volumesUnlinked++;
         } else {
           const slots = kept.map((run) => {
@@ -170,8 +183,12 @@ export class VolumeStore implements TicketStore {
             const to = Math.min(run.first + run.count, stop);
             return { slot: slotOf(this.layout, from), count: to - from };
           });
-          const changed = await rewriteVolume(this.#disk, directory, slots, this.layout.depth, pace);
-          if (changed) volumesRewritten++;
+          const firstSlot = volume === 0 ? 0 : this.layout.firstSlot;
+          if (await rewriteVolume(context, directory, slots, firstSlot, pace)) {
+            // New files: what a failed sync did to the old ones does not concern them.
+            this.#poisons.delete(volume);
+            volumesRewritten++;
+          }
         }
       });
     }
@@ -184,10 +201,10 @@ export class VolumeStore implements TicketStore {
     this.#open.clear();
     await Promise.all(open.map(({ volume }) => volume.close()));
     this.#probe.release();
-    await this.#options.directory.lock.release();
   }
 
   #split(batch: TicketBatch): TicketBatch[] {
+    assert(batch.first + batch.count <= idCount, "tickets after the last id");
     const pieces: TicketBatch[] = [];
     for (let done = 0; done < batch.count;) {
       const first = (batch.first + done) as TicketId;
@@ -204,10 +221,10 @@ export class VolumeStore implements TicketStore {
   }
 
   #writeOpen(number: number, open: OpenVolume, batch: TicketBatch): PendingWrite {
-    this.#use(number, open);
+    this.#use(number, open, true);
     const pending = open.volume.write(slotOf(this.layout, batch.first), batch);
     const saved = pending.saved.then((outcome) => {
-      this.#leave(number, open);
+      this.#leave(number, open, true);
       if (outcome.status === TicketStatus.saved) this.counts.ticketsWritten += batch.count;
       else this.counts.ticketsRefused += batch.count;
       return outcome;
@@ -223,7 +240,7 @@ export class VolumeStore implements TicketStore {
     const begun = this.#acquire(number, true).then(
       (open) => {
         const pending = this.#writeOpen(number, open!, piece);
-        this.#leave(number, open!);
+        this.#leave(number, open!, true);
         return pending;
       },
       (error: unknown) => refusedWrite(statusOf(error), messageOf(error)),
@@ -245,7 +262,7 @@ export class VolumeStore implements TicketStore {
     try {
       await open.volume.readLater(slotOf(this.layout, piece.first), piece.data, piece.sums);
     } finally {
-      this.#leave(number, open);
+      this.#leave(number, open, false);
     }
   }
 
@@ -259,7 +276,7 @@ export class VolumeStore implements TicketStore {
       }
       const open = this.#open.get(number);
       if (open !== undefined) {
-        this.#use(number, open);
+        this.#use(number, open, create);
         return open;
       }
       const opening = this.#opening.get(number);
@@ -276,7 +293,7 @@ export class VolumeStore implements TicketStore {
       const open = await opening;
       if (open !== undefined) {
         this.#open.set(number, open);
-        this.#use(number, open);
+        this.#use(number, open, create);
       }
       return open;
     } finally {
@@ -289,7 +306,8 @@ export class VolumeStore implements TicketStore {
     try {
       const volume = create ? await this.#createVolume(number) : await this.#openVolume(number);
       if (volume === undefined) this.#slots.leave();
-      return volume === undefined ? undefined : { volume, users: 0, stale: false };
+      if (volume === undefined) return undefined;
+      return { volume, users: 0, writers: 0, onNoWriters: undefined, stale: false };
     } catch (error) {
       this.#slots.leave();
       throw error;
@@ -298,30 +316,73 @@ export class VolumeStore implements TicketStore {
 
   async #openVolume(number: number): Promise<Volume | undefined> {
     const directory = this.#directoryOf(number);
-    const obj = await this.#disk.open(`${directory}/obj`, "write");
-    if (obj === undefined) return undefined;
-    const sum = await this.#disk.open(`${directory}/sum`, "write");
-    if (sum === undefined) {
-      await obj.close();
-      return undefined;
-    }
-    return this.#makeVolume(number, directory, obj, sum);
+    const opened: DiskFile[] = [];
+    return this.#closingOnFailure(opened, async () => {
+      let poison: string | undefined;
+      for (const name of ["obj", "sum"]) {
+        let file: DiskFile | undefined;
+        try {
+          file = await this.#disk.open(`${directory}/${name}`, "write");
+        } catch (error) {
+          if (!isReadOnly(error)) throw error;
+          // A disk that turned read-only still gives what it has.
+          poison = `volume ${describeVolume(this.layout, number)} cannot be written: ${messageOf(error)}`;
+          file = await this.#disk.open(`${directory}/${name}`, "read");
+        }
+        if (file !== undefined) opened.push(file);
+      }
+      const [obj, sum] = opened;
+      if (obj === undefined || sum === undefined) {
+        await obj?.close();
+        return undefined;
+      }
+      return this.#makeVolume(number, directory, opened, poison);
+    });
   }
 
   async #createVolume(number: number): Promise<Volume> {
     const directory = this.#directoryOf(number);
-    await this.#makeDirectories(number);
-    const obj = await this.#disk.create(`${directory}/obj`);
-    const sum = await this.#disk.create(`${directory}/sum`).catch(async (error: unknown) => {
-      await obj.file.close();
-      throw error;
+    const opened: DiskFile[] = [];
+    return this.#closingOnFailure(opened, async () => {
+      for (const name of ["obj", "sum"]) opened.push(await this.#createFile(number, `${directory}/${name}`));
+      return this.#makeVolume(number, directory, opened, undefined);
     });
-    return this.#makeVolume(number, directory, obj.file, sum.file);
   }
 
-  async #makeVolume(number: number, directory: string, obj: DiskFile, sum: DiskFile): Promise<Volume> {
+  /** Creates a file and the directories above it. */
+  async #createFile(number: number, path: string): Promise<DiskFile> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#makeDirectories(number);
+        return (await this.#disk.create(path)).file;
+      } catch (error) {
+        // Reclaiming a neighbour removes directories that are empty just then.
+        if ((error as { code?: string }).code !== "ENOENT" || attempt === createAttemptsMax) throw error;
+      }
+    }
+  }
+
+  async #closingOnFailure<Value>(opened: readonly DiskFile[], work: () => Promise<Value>): Promise<Value> {
+    try {
+      return await work();
+    } catch (error) {
+      await Promise.allSettled(opened.map((file) => file.close()));
+      throw error;
+    }
+  }
+
+  /** `opened`: obj and sum; takes `direct` beside them. */
+  async #makeVolume(
+    number: number,
+    directory: string,
+    opened: DiskFile[],
+    readOnly: string | undefined,
+  ): Promise<Volume> {
+    const [obj, sum] = opened as [DiskFile, DiskFile];
     // At greater depths a volume is smaller than a group.
-    const direct = this.layout.depth === 2 ? await this.#disk.open(`${directory}/obj`, "direct") : undefined;
+    const large = this.layout.depth === 2 && readOnly === undefined;
+    const direct = large ? await this.#disk.open(`${directory}/obj`, "direct") : undefined;
+    if (direct !== undefined) opened.push(direct);
     const firstTicket = volumeStart(this.layout, number) - (number === 0 ? 0 : this.layout.firstSlot);
     return new Volume({
       name: describeVolume(this.layout, number),
@@ -337,6 +398,11 @@ export class VolumeStore implements TicketStore {
       onSync: (groupSize) => {
         this.counts.syncs++;
         this.counts.syncedWrites += groupSize;
+      },
+      poison: this.#poisonOf(number) ?? readOnly,
+      onPoison: (reason) => {
+        this.#poisons.set(number, reason);
+        this.#host.log.error("a sync failed", { place: this.place, reason });
       },
     });
   }
@@ -382,10 +448,31 @@ export class VolumeStore implements TicketStore {
     let sync = this.#directorySyncs.get(directory);
     if (sync === undefined) {
       if (this.#directorySyncs.size >= limits.directorySyncsMax) this.#directorySyncs.clear();
-      sync = new GroupSync(() => this.#disk.syncDirectory(directory));
+      sync = new GroupSync(() => this.#syncDirectoryNow(directory));
       this.#directorySyncs.set(directory, sync);
     }
     return sync.request();
+  }
+
+  /** After a sync that failed, no later one tells whether the entries from before it are on disk. */
+  async #syncDirectoryNow(directory: string): Promise<void> {
+    const failed = this.#failedDirectories.get(directory);
+    if (failed !== undefined) throw new Error(failed);
+    try {
+      await this.#disk.syncDirectory(directory);
+    } catch (error) {
+      if (!isShortage(error)) {
+        this.#failedDirectories.set(directory, `a sync of ${directory} failed before: ${messageOf(error)}`);
+      }
+      throw error;
+    }
+  }
+
+  #poisonOf(number: number): string | undefined {
+    if (this.#poisons.size + this.#failedDirectories.size > failuresMax) {
+      return `${this.place} takes no writes: syncs failed for more than ${failuresMax} volumes`;
+    }
+    return this.#poisons.get(number);
   }
 
   #directoryOf(number: number): string {
@@ -393,28 +480,30 @@ export class VolumeStore implements TicketStore {
     return below === "" ? this.place : `${this.place}/${below}`;
   }
 
-  #use(number: number, open: OpenVolume): void {
+  #use(number: number, open: OpenVolume, writing: boolean): void {
     open.users++;
+    if (writing) open.writers++;
     // To the end of the map: most recently used. With few open volumes the order does not matter.
-    if (this.#open.size < limits.openVolumesMax / 2 || this.#open.get(number) !== open) return;
+    if (this.#open.size < this.#openVolumesMax / 2 || this.#open.get(number) !== open) return;
     this.#open.delete(number);
     this.#open.set(number, open);
   }
 
-  #leave(number: number, open: OpenVolume): void {
+  #leave(number: number, open: OpenVolume, writing: boolean): void {
     open.users--;
+    if (writing && --open.writers === 0) open.onNoWriters?.();
     if (open.users > 0) return;
     if (open.stale) void this.#closeVolume(open);
-    else if (this.#slots.waitingCount > 0 && open.volume.poison === undefined && this.#open.get(number) === open) {
+    else if (this.#slots.waitingCount > 0 && this.#open.get(number) === open) {
       this.#open.delete(number);
       void this.#closeVolume(open);
     }
   }
 
-  /** Closes the volume that was not used for the longest time, if one is idle. A poisoned one stays known. */
+  /** Closes the volume that was not used for the longest time, if one is idle. */
   #evict(): void {
     for (const [number, open] of this.#open) {
-      if (open.users > 0 || open.volume.poison !== undefined) continue;
+      if (open.users > 0) continue;
       this.#open.delete(number);
       void this.#closeVolume(open);
       return;
@@ -436,27 +525,29 @@ export class VolumeStore implements TicketStore {
 
   /** Runs with nobody writing to the volume. Who reads goes on with the files as they were. */
   async #exclusively(number: number, work: () => Promise<void>): Promise<void> {
+    for (let other = this.#closed.get(number); other !== undefined; other = this.#closed.get(number)) await other;
     let reopen!: () => void;
     this.#closed.set(number, new Promise((resolve) => (reopen = resolve)));
-    const open = this.#open.get(number);
-    if (open !== undefined) {
-      this.#open.delete(number);
-      open.stale = true;
-      if (open.users === 0) void this.#closeVolume(open);
-    }
     try {
+      await this.#retire(number);
       await work();
-      // Readers may have opened the old files meanwhile.
-      const again = this.#open.get(number);
-      if (again !== undefined) {
-        this.#open.delete(number);
-        again.stale = true;
-        if (again.users === 0) void this.#closeVolume(again);
-      }
     } finally {
+      // Readers may have opened the old files meanwhile.
+      await this.#retire(number);
       this.#closed.delete(number);
       reopen();
     }
+  }
+
+  /** Lets nobody new use the volume's files as they are open or being opened now; resolves when nobody writes to them. */
+  async #retire(number: number): Promise<void> {
+    await this.#opening.get(number)?.catch(() => undefined);
+    const open = this.#open.get(number);
+    if (open === undefined) return;
+    this.#open.delete(number);
+    open.stale = true;
+    if (open.users === 0) void this.#closeVolume(open);
+    else if (open.writers > 0) await new Promise<void>((resolve) => (open.onNoWriters = resolve));
   }
 
   #checkSpace(): void {
@@ -479,6 +570,15 @@ export class VolumeStore implements TicketStore {
 
 /** Larger reads go to a thread. */
 const readNowMax = 16 * ticketDataSize;
+
+/** Failed syncs after which nothing is written at all: the disk is broken, and remembering each would have no end. */
+const failuresMax = 4_096;
+const createAttemptsMax = 5;
+
+function isReadOnly(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === "EROFS" || code === "EACCES" || code === "EPERM";
+}
 
 function statusOf(error: unknown): TicketStatus {
   const code = (error as { code?: string }).code;

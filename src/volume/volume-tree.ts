@@ -3,7 +3,7 @@ import { idSize, lengthStart, parseId, type TicketId } from "../core/ids.ts";
 import { type Layout, volumeDirectory, volumeEnd, volumeOf, volumeStart } from "../core/layout.ts";
 import type { Disk } from "../env/host.ts";
 
-/** Numbers of volumes that have an `obj` file and hold ids from `first` to `end` (exclusive); in no particular order. */
+/** Numbers of volumes that have files and hold ids from `first` to `end` (exclusive); in no particular order. */
 export async function* findVolumes(
   disk: Disk,
   root: string,
@@ -17,7 +17,7 @@ export async function* findVolumes(
     for (let volume = low; volume <= high; volume++) {
       const directory = volumeDirectory(layout, volume);
       const names = await disk.list(directory === "" ? root : `${root}/${directory}`);
-      if (names?.includes("obj") === true) yield volume;
+      if (names?.some(isVolumeFile) === true) yield volume;
     }
     return;
   }
@@ -35,14 +35,22 @@ async function* walk(
   first: TicketId,
   end: TicketId,
 ): AsyncGenerator<number> {
-  for (const name of (await disk.list(directory)) ?? []) {
-    if (name === "obj") {
-      const volume = prefix === "" ? 0 : 1 + parseId<TicketId>(prefix)!;
-      if (volumeStart(layout, volume) < end && volumeEnd(layout, volume) > first) yield volume;
-    } else if (/^[0-9A-Z]{1,2}$/.test(name) && mayHold(prefix + name, first, end)) {
+  const names = (await disk.list(directory)) ?? [];
+  // At depth 4 nothing belongs at the root.
+  if (names.some(isVolumeFile) && (prefix !== "" || layout.depth !== 4)) {
+    const volume = prefix === "" ? 0 : 1 + parseId<TicketId>(prefix)!;
+    if (volumeStart(layout, volume) < end && volumeEnd(layout, volume) > first) yield volume;
+  }
+  for (const name of names) {
+    if (/^[0-9A-Z]{1,2}$/.test(name) && mayHold(prefix + name, first, end)) {
       yield* walk(disk, `${directory}/${name}`, prefix + name, layout, first, end);
     }
   }
+}
+
+/** A crash while a volume was unlinked may have left any of them. */
+function isVolumeFile(name: string): boolean {
+  return /^(obj|sum)(\.new)?$/.test(name);
 }
 
 /** Whether an id that begins with `prefix` can lie in the range. */

@@ -42,6 +42,9 @@ export interface VolumeOptions {
   /** Whether these bytes, read from a slot, verify as that ticket. */
   readonly verify: (slot: number, data: Uint8Array, sum: Uint8Array) => boolean;
   readonly onSync: (groupSize: number) => void;
+  /** Why it takes no writes from the start. */
+  readonly poison: string | undefined;
+  readonly onPoison: (reason: string) => void;
 }
 
 interface Staged {
@@ -62,7 +65,8 @@ export class Volume {
   /** Asked for the next sync so far. */
   #groupSize = 0;
   #staged: Staged[] = [];
-  #stagedTickets = 0;
+  /** Staged or deferred. */
+  #waitingTickets = 0;
   #flushing = false;
   /** Being written now. Nothing that overlaps one of them may start. */
   readonly #busy = new Set<Staged>();
@@ -71,6 +75,7 @@ export class Volume {
   constructor(options: VolumeOptions) {
     this.files = options.files;
     this.#options = options;
+    this.#poison = options.poison;
     this.#sync = new GroupSync(() => this.#syncNow());
   }
 
@@ -81,8 +86,8 @@ export class Volume {
   /** Writes a batch whose first ticket has this slot; all of it lies in this volume. */
   write(slot: number, batch: TicketBatch): PendingWrite {
     if (this.#poison !== undefined) return refusedWrite(TicketStatus.notWritten, this.#poison);
-    if (this.#stagedTickets + batch.count > limits.volumeQueueMax) {
-      return refusedWrite(TicketStatus.busy, `${this.#stagedTickets} tickets wait for volume ${this.#options.name}`);
+    if (this.#waitingTickets + batch.count > limits.volumeQueueMax) {
+      return refusedWrite(TicketStatus.busy, `${this.#waitingTickets} tickets wait for volume ${this.#options.name}`);
     }
     let staged!: Staged;
     const saved = new Promise<BatchOutcome>((settleSaved) => {
@@ -115,6 +120,7 @@ export class Volume {
   #begin(staged: Staged): void {
     if (this.#overlaps(staged)) {
       this.#deferred.push(staged);
+      this.#waitingTickets += staged.batch.count;
       return;
     }
     this.#busy.add(staged);
@@ -135,7 +141,7 @@ export class Volume {
 
   #stage(staged: Staged): void {
     this.#staged.push(staged);
-    this.#stagedTickets += staged.batch.count;
+    this.#waitingTickets += staged.batch.count;
     if (this.#flushing) return;
     this.#flushing = true;
     // Not at once: what arrives in the same turn of the event loop goes into the same system call.
@@ -149,10 +155,11 @@ export class Volume {
         this.#stage(staged);
         return;
       }
-      await Promise.all([
+      this.files.slotCount = Math.max(this.files.slotCount, slot + batch.count);
+      await both(
         direct.write([batch.data], slot * ticketDataSize),
         this.files.sum.write([batch.sums], slot * checksumSize),
-      ]);
+      );
     } catch (error) {
       if (isRefusal(error)) {
         this.#directRefused = true;
@@ -162,7 +169,6 @@ export class Volume {
       }
       return;
     }
-    this.files.slotCount = Math.max(this.files.slotCount, slot + batch.count);
     this.#written([staged], undefined);
   }
 
@@ -176,7 +182,7 @@ export class Volume {
     while (this.#staged.length > 0) {
       const round = this.#staged.sort((a, b) => a.slot - b.slot);
       this.#staged = [];
-      this.#stagedTickets = 0;
+      for (const staged of round) this.#waitingTickets -= staged.batch.count;
       await Promise.all(spansOf(round).map((span) => this.#flushSpan(span)));
     }
     this.#flushing = false;
@@ -188,14 +194,16 @@ export class Volume {
     const last = span.at(-1)!;
     const end = last.slot + last.batch.count;
     try {
-      const conflicts = slot < this.files.slotCount ? await this.#conflicts(span, slot, end) : [];
+      const mayHold = slot < this.files.slotCount;
+      // Already now: a write that fails may leave something behind too.
+      this.files.slotCount = Math.max(this.files.slotCount, end);
+      const conflicts = mayHold ? await this.#conflicts(span, slot, end) : [];
       for (const part of partsBetween(span, conflicts)) {
-        await Promise.all([
+        await both(
           this.files.obj.write(part.data, part.slot * ticketDataSize),
           this.files.sum.write(part.sums, part.slot * checksumSize),
-        ]);
+        );
       }
-      this.files.slotCount = Math.max(this.files.slotCount, end);
       this.#written(span, undefined, new Set(conflicts));
     } catch (error) {
       this.#written(span, failureOf(error, this.#options.name));
@@ -234,6 +242,7 @@ export class Volume {
     if (this.#deferred.length > 0) {
       const retry = this.#deferred;
       this.#deferred = [];
+      for (const staged of retry) this.#waitingTickets -= staged.batch.count;
       for (const staged of retry) this.#begin(staged);
     }
     if (failure === undefined) void this.#confirm(group, conflicts);
@@ -256,15 +265,29 @@ export class Volume {
     if (this.#poison !== undefined) throw new Error(this.#poison);
     if (!this.#options.durable) return;
     try {
-      await Promise.all([this.files.obj.sync(), this.files.sum.sync()]);
+      await both(this.files.obj.sync(), this.files.sum.sync());
       if (!this.#entriesSynced) await this.#options.syncEntries();
       this.#entriesSynced = true;
     } catch (error) {
-      this.#poison = `volume ${this.#options.name} takes no writes since a sync failed: ${messageOf(error)}`;
+      if (!isShortage(error)) {
+        this.#poison = `volume ${this.#options.name} takes no writes since a sync failed: ${messageOf(error)}`;
+        this.#options.onPoison(this.#poison);
+      }
       throw error;
     }
     this.#options.onSync(groupSize);
   }
+}
+
+/** Waits for both even where one fails: the other one still uses the caller's memory and the slot. */
+async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
+  for (const result of await Promise.allSettled([one, other])) if (result.status === "rejected") throw result.reason;
+}
+
+/** No descriptor was left to sync a directory with: nothing is lost, and the next attempt may succeed. */
+export function isShortage(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === "EMFILE" || code === "ENFILE";
 }
 
 function readOrClear(file: DiskFile, into: Uint8Array, position: number): boolean {
