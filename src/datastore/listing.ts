@@ -34,6 +34,7 @@ const afterName = "\u0001";
 
 export function listFiles(reader: Reader, request: ListRequest): Page<VersionRecord> {
   const place = placeOf(reader, request);
+  if (place === undefined) return { items: [], prefixes: [], more: false };
   const after = request.after === undefined ? undefined : cut(bytesOf(request.after));
   const start = after === undefined ? "" : (passedPrefix(place, after) ?? after + afterName);
   const [entries] = reader.scan([scanOf(Table.file, place, start)]) as [readonly ScanEntry[]];
@@ -45,6 +46,7 @@ export function listFiles(reader: Reader, request: ListRequest): Page<VersionRec
 
 export function listVersions(reader: Reader, request: VersionsRequest): Page<VersionRecord> {
   const place = placeOf(reader, request);
+  if (place === undefined) return { items: [], prefixes: [], more: false };
   const from = versionsStart(reader, place, request.after);
   const [files, olds] = reader.scan([
     scanOf(Table.file, place, from.file),
@@ -54,7 +56,7 @@ export function listVersions(reader: Reader, request: VersionsRequest): Page<Ver
   let previousName = from.begun;
   return page(merge(files, olds, place.base.length + 1), request.limit, ({ key, value }) => {
     const name = nameInKey(key, place.base.length + 1);
-    const latest = name !== previousName;
+    const latest = key.startsWith(Table.file) || name !== previousName;
     previousName = name;
     return versionRecord(name, parseRecord<StoredVersion>(key, value), latest);
   });
@@ -62,6 +64,7 @@ export function listVersions(reader: Reader, request: VersionsRequest): Page<Ver
 
 export function listUploads(reader: Reader, request: VersionsRequest): Page<UploadRecord> {
   const place = placeOf(reader, request);
+  if (place === undefined) return { items: [], prefixes: [], more: false };
   const [entries] = reader.scan([scanOf(Table.uploadOrder, place, uploadsStart(reader, place, request.after))]) as [
     readonly ScanEntry[],
   ];
@@ -79,7 +82,8 @@ interface Place {
   readonly limit: number;
 }
 
-function placeOf(reader: Reader, request: Omit<ListRequest, "after">): Place {
+/** Undefined where no key can begin with the prefix. */
+function placeOf(reader: Reader, request: Omit<ListRequest, "after">): Place | undefined {
   const { bucket, limit } = request;
   requireBucket(reader, bucket);
   if (!(Number.isSafeInteger(limit) && limit >= 1 && limit <= pageSizeMax)) {
@@ -88,7 +92,8 @@ function placeOf(reader: Reader, request: Omit<ListRequest, "after">): Place {
   const delimiter =
     request.delimiter === "" || request.delimiter === undefined ? undefined : bytesOf(request.delimiter);
   const base = `${nameBytes("bucket", bucket, bucketNameSizeMax)}\0`;
-  return { base, prefix: bytesOf(request.prefix), delimiter, limit };
+  const prefix = bytesOf(request.prefix);
+  return prefix.length > keySizeMax ? undefined : { base, prefix, delimiter, limit };
 }
 
 function scanOf(table: string, place: Place, start: string): ScanRequest {
@@ -120,26 +125,32 @@ function versionsStart(
   const passed = passedPrefix(place, name);
   if (passed !== undefined) return { file: passed, version: passed, begun: undefined };
   if (after.version === undefined) return { file: name + afterName, version: name + afterName, begun: undefined };
-  const order = orderAfter(reader, `${place.base}${name}`, after.version);
+  if (name.length > keySizeMax) return { file: name, version: name, begun: undefined };
+  const file = place.base + name;
+  const current = getRecord<StoredVersion>(reader, Table.file + file);
+  const order = orderAfter(reader, file, current, after.version);
   // What the page before ended with is gone: begin this file again rather than leave something out.
   if (order === undefined) return { file: name, version: `${name}\0`, begun: undefined };
-  return { file: name + afterName, version: `${name}\0${order}\0`, begun: name };
+  // The newest one comes before all others, unless it became the newest when those before it were removed.
+  const isCurrentDue = current !== undefined && current.order < order;
+  return { file: isCurrentDue ? name : name + afterName, version: `${name}\0${orderText(order)}\0`, begun: name };
 }
 
-/** The text of the order after which to continue; "" for the beginning of the table `version`. */
-function orderAfter(reader: Reader, file: string, version: string): string | undefined {
+/** The order of the version after which to continue; undefined where it is gone and had none of its own. */
+function orderAfter(
+  reader: Reader,
+  file: string,
+  current: StoredVersion | undefined,
+  version: string,
+): number | undefined {
   if (version !== nullVersion) {
     const order = orderOfText(version);
     if (order === undefined) throw new StoreError("INVALID", `version ${version}: is no version's id`);
-    return orderText(order);
+    return order;
   }
-  if (Buffer.byteLength(file, "latin1") > bucketNameSizeMax + 1 + keySizeMax) return undefined;
-  const currentText = reader.get(Table.file + file);
-  if (currentText !== undefined) {
-    const current = parseRecord<StoredVersion>(Table.file + file, currentText);
-    if (current.null === true) return orderText(current.order);
-  }
-  return reader.get(Table.nullVersion + file);
+  if (current?.null === true) return current.order;
+  const pointer = reader.get(Table.nullVersion + file);
+  return pointer === undefined ? undefined : orderOfText(pointer);
 }
 
 function uploadsStart(reader: Reader, place: Place, after: VersionsRequest["after"]): string {
