@@ -6,7 +6,7 @@ import { type Key, parseKey } from "../src/core/key.ts";
 import type { Depth } from "../src/core/layout.ts";
 import type { BatchOutcome, TicketBatch } from "../src/core/ticket-store.ts";
 import type { Host } from "../src/env/host.ts";
-import { openDataDirectory } from "../src/volume/data-directory.ts";
+import { type DataDirectory, openDataDirectory } from "../src/volume/data-directory.ts";
 import { VolumeStore, type VolumeStoreOptions } from "../src/volume/volume-store.ts";
 
 export const testKey: Key = parseKey("000102030405060708090a0b0c0d0e0f", "test");
@@ -21,15 +21,24 @@ export type Stored = "absent" | "corrupt" | Uint8Array;
 
 export class VolumeHarness {
   readonly kernel: Kernel;
+  readonly #directories = new WeakMap<VolumeStore, DataDirectory>();
 
-  constructor(sizes = { tiny: 128, block: 16, group: 3 }) {
-    this.kernel = new Kernel(testKey, sizes);
+  constructor(sizes = { tiny: 128, block: 16, group: 3 }, key = testKey) {
+    this.kernel = new Kernel(key, sizes);
   }
 
   async open(host: Host, { root, depth, ...options }: StoreOptions): Promise<VolumeStore> {
     const where = { root, depth, depthDefault: depth };
     const directory = await openDataDirectory(host.disk, host.random, where);
-    return new VolumeStore({ host, kernel: this.kernel, directory, durability: "disk", ...options });
+    const store = new VolumeStore({ host, kernel: this.kernel, directory, durability: "disk", ...options });
+    this.#directories.set(store, directory);
+    return store;
+  }
+
+  /** Closes a store and gives its directory back. */
+  async close(store: VolumeStore): Promise<void> {
+    await store.close();
+    await this.#directories.get(store)!.lock.release();
   }
 
   /** A batch of tickets of one version. Its memory is given back by `release`. */

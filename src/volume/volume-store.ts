@@ -195,7 +195,7 @@ export class VolumeStore implements TicketStore {
     return { volumesUnlinked, volumesRewritten };
   }
 
-  /** Waits for nothing: whoever writes still has to be done before. */
+  /** Waits for nothing: whoever writes still has to be done before. The directory stays locked. */
   async close(): Promise<void> {
     const open = [...this.#open.values()];
     this.#open.clear();
@@ -448,7 +448,7 @@ export class VolumeStore implements TicketStore {
     let sync = this.#directorySyncs.get(directory);
     if (sync === undefined) {
       if (this.#directorySyncs.size >= limits.directorySyncsMax) this.#directorySyncs.clear();
-      sync = new GroupSync(() => this.#syncDirectoryNow(directory));
+      sync = new GroupSync(this.#host.clock, () => this.#syncDirectoryNow(directory));
       this.#directorySyncs.set(directory, sync);
     }
     return sync.request();

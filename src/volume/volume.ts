@@ -76,7 +76,7 @@ export class Volume {
     this.files = options.files;
     this.#options = options;
     this.#poison = options.poison;
-    this.#sync = new GroupSync(() => this.#syncNow());
+    this.#sync = new GroupSync(options.clock, () => this.#syncNow());
   }
 
   get poison(): string | undefined {
@@ -169,7 +169,7 @@ export class Volume {
       }
       return;
     }
-    this.#written([staged], undefined);
+    this.#written([staged], undefined, undefined, limits.bulkSyncDelayMs);
   }
 
   async #hasAny(slot: number, count: number): Promise<boolean> {
@@ -233,7 +233,12 @@ export class Volume {
   }
 
   /** The memory is free; the outcome waits for the sync. */
-  #written(group: readonly Staged[], failure: BatchOutcome | undefined, conflicts?: ReadonlySet<number>): void {
+  #written(
+    group: readonly Staged[],
+    failure: BatchOutcome | undefined,
+    conflicts?: ReadonlySet<number>,
+    patienceMs?: number,
+  ): void {
     for (const staged of group) {
       this.#busy.delete(staged);
       staged.released();
@@ -245,14 +250,18 @@ export class Volume {
       for (const staged of retry) this.#waitingTickets -= staged.batch.count;
       for (const staged of retry) this.#begin(staged);
     }
-    if (failure === undefined) void this.#confirm(group, conflicts);
+    if (failure === undefined) void this.#confirm(group, conflicts, patienceMs);
   }
 
-  async #confirm(group: readonly Staged[], conflicts: ReadonlySet<number> | undefined): Promise<void> {
+  async #confirm(
+    group: readonly Staged[],
+    conflicts: ReadonlySet<number> | undefined,
+    patienceMs: number | undefined,
+  ): Promise<void> {
     this.#groupSize += group.length;
     let failure: BatchOutcome | undefined;
     try {
-      await this.#sync.request();
+      await this.#sync.request(patienceMs);
     } catch (error) {
       failure = failureOf(error, this.#options.name);
     }
