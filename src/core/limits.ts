@@ -17,8 +17,10 @@ export const waitingSizeMax = 32 * 1024 * 1024;
 export const tinyBufferCount = 512;
 export const blockBufferCount = 96;
 export const groupBufferCount = 8;
-/** Buffers that one object being written, or one ticket connection, may have in flight. */
+/** Buffers that one object being written, or one ticket connection, may have on their way to the disk. */
 export const batchesInFlightMax = 4;
+/** Batches of one of them that are written and wait for their sync; they hold no buffer. */
+export const unsavedBatchesMax = 256;
 /** Who waits for a buffer, in all; further ones are answered BUSY. */
 export const bufferWaitersMax = 20_000;
 
@@ -27,6 +29,8 @@ export const openVolumesMax = 128;
 /** Tickets that wait for a volume's next write; further ones are answered `busy`. */
 export const volumeQueueMax = 65_536;
 
+/** How long the sync after a directly written group may wait for company. */
+export const bulkSyncDelayMs = 10;
 /** Keep this much of the file system free, so that deleting and the datastore still work when it is full. */
 export const spaceReserveSize = 16 * 1024 * 1024;
 /** How often free space is asked for. */

@@ -3,8 +3,8 @@
  *
  * Frames with consecutive ids are gathered in one buffer, taken apart by the kernel as they arrive; a whole group of
  * them goes to the disk unbuffered. When nothing more has arrived the batch is written as it is, so that a client with
- * one ticket in flight does not wait. At most `batchesInFlightMax` batches are under way, each until its responses are
- * with the system: a client that does not read its answers is not read from either.
+ * one ticket in flight does not wait. The number of batches under way is bounded, each until its responses are with the
+ * system: a client that does not read its answers is not read from either.
  */
 import { messageOf } from "../core/errors.ts";
 import {
@@ -55,7 +55,10 @@ export class TicketConnection implements Receiver {
   #part: Uint8Array | undefined;
   #partSize = 0;
   #refusals: number[] = [];
+  /** Buffers on their way to the disk. */
   #inFlight = 0;
+  /** Batches whose responses are not with the system yet. */
+  #unanswered = 0;
   #waiting = false;
   #spare: TicketBuffer | undefined;
   #flushPlanned = false;
@@ -68,7 +71,7 @@ export class TicketConnection implements Receiver {
   }
 
   get working(): boolean {
-    return this.#inFlight > 0;
+    return this.#unanswered > 0;
   }
 
   bytes(chunk: Uint8Array): number {
@@ -173,7 +176,7 @@ export class TicketConnection implements Receiver {
   #beginRun(first: TicketId): boolean {
     this.#flush();
     const { kernel, layout } = this.#options;
-    if (this.#inFlight >= limits.batchesInFlightMax) return false;
+    if (this.#inFlight >= limits.batchesInFlightMax || this.#unanswered >= limits.unsavedBatchesMax) return false;
     // Up to where the next group begins; only depth 2 has groups.
     const toGroup = layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
     const group = layout.depth === 2 && toGroup === groupTicketCount ? kernel.take("group") : undefined;
@@ -224,7 +227,12 @@ export class TicketConnection implements Receiver {
     }
     const data = buffer.data.subarray(0, count * ticketDataSize);
     const pending = this.#options.store.write({ first, count, data, sums: buffer.sums.subarray(0, count * checksumSize) });
-    void pending.released.then(() => buffer.release());
+    this.#inFlight++;
+    void pending.released.then(() => {
+      buffer.release();
+      this.#inFlight--;
+      if (!this.#closed) this.#connection.resume();
+    });
     void this.#deliver(pending.saved.then((outcome) => this.#responsesTo(first, count, outcome)));
   }
 
@@ -245,20 +253,20 @@ export class TicketConnection implements Receiver {
   }
 
   async #deliver(responses: Promise<Uint8Array>): Promise<void> {
-    this.#inFlight++;
+    this.#unanswered++;
     try {
       await this.#options.respond(await responses);
     } catch (error) {
       this.#options.host.log.debug("responses not delivered", { error: messageOf(error) });
       this.#connection.destroy();
     } finally {
-      this.#inFlight--;
+      this.#unanswered--;
       if (!this.#closed) this.#connection.resume();
       this.#finishIfDone();
     }
   }
 
   #finishIfDone(): void {
-    if (this.#ended && this.#inFlight === 0 && !this.#closed) void this.#connection.end();
+    if (this.#ended && this.#unanswered === 0 && !this.#closed) void this.#connection.end();
   }
 }

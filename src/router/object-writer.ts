@@ -63,7 +63,10 @@ export class ObjectWriter {
   #groups = 1;
   /** More than one buffer: worth reserving for. */
   #long = false;
+  /** Buffers on their way to the disk. */
   #inFlight = 0;
+  /** Batches whose outcome is not known yet. */
+  #unsaved = 0;
   /** For a buffer, or for a lease. */
   #waiting = false;
   #starved = false;
@@ -85,7 +88,7 @@ export class ObjectWriter {
 
   /** Whether bytes are under way to the disk. */
   get working(): boolean {
-    return this.#inFlight > 0 || this.#waiting;
+    return this.#unsaved > 0 || this.#waiting;
   }
 
   /** Takes as many bytes as there is room for now. After fewer than all, `onRoom` is called when there is more. */
@@ -184,6 +187,7 @@ export class ObjectWriter {
   /** A buffer to fill, with what was put aside at its beginning; false where none is free now. */
   #takeBuffer(): boolean {
     if (this.#waiting || this.#inFlight >= limits.batchesInFlightMax) return false;
+    if (this.#unsaved >= limits.unsavedBatchesMax) return false;
     const { kernel, allocator } = this.#options;
     if (this.#long && !this.#hasReserved()) {
       const reserved = allocator.reserve(this.#groups);
@@ -272,6 +276,7 @@ export class ObjectWriter {
     buffer.data.fill(0, filled, count * ticketDataSize);
     this.ticketCount += count;
     this.#inFlight++;
+    this.#unsaved++;
     if (filled === this.#capacity * ticketDataSize) this.#long = true;
     const runs: Run[] = [];
     if (this.#allot(count, runs)) void this.#dispatch(buffer, runs);
@@ -307,6 +312,7 @@ export class ObjectWriter {
       this.#failWith(error);
       buffer.release();
       this.#inFlight--;
+      this.#unsaved--;
       this.#wake();
     }
   }
@@ -339,8 +345,10 @@ export class ObjectWriter {
     }
     await Promise.all(released);
     buffer.release();
-    await Promise.all(saved);
     this.#inFlight--;
+    this.#wake();
+    await Promise.all(saved);
+    this.#unsaved--;
     this.#wake();
   }
 
@@ -386,7 +394,7 @@ export class ObjectWriter {
 
   /** Everything that was sent has come to its end. */
   async #settled(): Promise<void> {
-    while (this.#inFlight > 0) await this.#room();
+    while (this.#unsaved > 0) await this.#room();
   }
 
   #room(): Promise<void> {

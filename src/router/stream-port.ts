@@ -74,7 +74,7 @@ class StreamReceiver implements WorkingReceiver {
 
   closed(): void {
     this.#closed = true;
-    if (this.#finishing) return;
+    if (this.#finishing || this.#answered) return;
     // Gone before the end of its object: nothing of it becomes visible.
     void this.#writer?.abort(new StoreError("ABORTED", "the client went away before the end of its object"));
   }

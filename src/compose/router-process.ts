@@ -1,0 +1,241 @@
+/** A router as one process: data directory or remote putters, datastore, ports. What the command line starts. */
+import { type Address, formatAddress } from "../core/address.ts";
+import { messageOf, StoreError } from "../core/errors.ts";
+import { Kernel } from "../core/kernel.ts";
+import { fingerprintOf, type Key } from "../core/key.ts";
+import type { Depth } from "../core/layout.ts";
+import * as limits from "../core/limits.ts";
+import type { Datastore } from "../datastore/datastore.ts";
+import type { Host } from "../env/host.ts";
+import { objectRequests, type RouterStatus } from "../router/object-requests.ts";
+import type { ReclaimSettings } from "../router/reclaimer.ts";
+import { RemotePutter } from "../router/remote-putter.ts";
+import { openResponsePort, type ResponseCounts } from "../router/response-port.ts";
+import { Router } from "../router/router.ts";
+import { openStreamPort } from "../router/stream-port.ts";
+import { type DataDirectory, openDataDirectory } from "../volume/data-directory.ts";
+import { type Durability, VolumeStore } from "../volume/volume-store.ts";
+import type { Port } from "../wire/connection-sorter.ts";
+import { type DatastoreChoice, openDatastore } from "./datastore.ts";
+
+export interface RouterConfig {
+  /** Data directory: volumes (unless putters are given), the embedded datastore. */
+  readonly root: string;
+  readonly bind: string;
+  readonly port: number;
+  readonly responsePort: number;
+  readonly key: Key;
+  /** undefined: what the directory has, or 2. */
+  readonly depth: Depth | undefined;
+  /** None: tickets are kept below `root`. */
+  readonly putters: readonly Address[];
+  readonly datastore: DatastoreChoice;
+  readonly durability: Durability;
+  readonly reclaim?: Partial<ReclaimSettings>;
+  readonly idleTimeoutMs?: number;
+  readonly spaceReserveSize?: number;
+}
+
+export type Banner = readonly (readonly [label: string, value: string])[];
+
+export interface RunningRouter {
+  readonly streamPort: number;
+  readonly responsePort: number;
+  readonly router: Router;
+  readonly banner: Banner;
+  status(): Promise<RouterStatus>;
+  close(): Promise<void>;
+}
+
+export async function startRouter(host: Host, config: RouterConfig): Promise<RunningRouter> {
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.reverse().splice(0)) await closer();
+  };
+  try {
+    return await compose(host, config, closers, close);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function compose(
+  host: Host,
+  config: RouterConfig,
+  closers: (() => Promise<void> | void)[],
+  close: () => Promise<void>,
+): Promise<RunningRouter> {
+  const { bind, durability, key } = config;
+  const fingerprint = fingerprintOf(key);
+  const kernel = new Kernel(key);
+  const directory = await openDataDirectory(host.disk, host.random, {
+    root: config.root,
+    depth: config.depth,
+    depthDefault: 2,
+  });
+  closers.push(() => directory.lock.release());
+  const local = config.putters.length === 0 ? openLocal(host, kernel, directory, config) : undefined;
+  if (local !== undefined) closers.push(() => local.close());
+  const datastore = await openDatastore(host, config.datastore, config.root, durability);
+  closers.push(() => datastore.close());
+  const router = await Router.start({
+    host,
+    kernel,
+    datastore,
+    name: directory.id,
+    stores: local === undefined ? [] : [local],
+    ...(config.reclaim === undefined ? {} : { reclaim: config.reclaim }),
+  });
+  closers.push(() => router.close());
+  const putters = findPutters(host, kernel, fingerprint, config, router);
+  closers.push(() => putters.close());
+
+  const counts: ResponseCounts = { accepted: 0, dropped: 0 };
+  const ports: Port[] = [];
+  const status = (): Promise<RouterStatus> =>
+    describeStatus({ config, datastore, router, local, putters: putters.found, counts, ports, kernel, fingerprint });
+  const common = { host, kernel, bind, ...(config.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: config.idleTimeoutMs }) };
+  const streams = await listen("--port", bind, config.port, (port) => openStreamPort({ ...common, router, port }));
+  closers.push(() => streams.close());
+  const responses = await listen("--response-port", bind, config.responsePort, (port) =>
+    openResponsePort({
+      ...common,
+      port,
+      fingerprint,
+      counts,
+      greeting: () => ({ role: "router", id: directory.id }),
+      handle: objectRequests(router, status),
+      putters: () => putters.found,
+    }),
+  );
+  closers.push(() => responses.close());
+  ports.push(streams, responses);
+  return {
+    streamPort: streams.listener.port,
+    responsePort: responses.listener.port,
+    router,
+    banner: bannerOf(config, datastore, fingerprint, streams.listener.port, responses.listener.port),
+    status,
+    close,
+  };
+}
+
+function openLocal(host: Host, kernel: Kernel, directory: DataDirectory, config: RouterConfig): VolumeStore {
+  const { durability, spaceReserveSize } = config;
+  return new VolumeStore({
+    host,
+    kernel,
+    directory,
+    durability,
+    ...(spaceReserveSize === undefined ? {} : { spaceReserveSize }),
+  });
+}
+
+/** Looks for the putters in the background; the router takes each one when it answers. */
+function findPutters(
+  host: Host,
+  kernel: Kernel,
+  fingerprint: string,
+  config: RouterConfig,
+  router: Router,
+): { found: RemotePutter[]; close: () => Promise<void> } {
+  const abort = new AbortController();
+  const found: RemotePutter[] = [];
+  const reclaimRate = config.reclaim?.rate ?? limits.reclaimRate;
+  const searches = config.putters.map(async (address) => {
+    const putter = await RemotePutter.find({ host, kernel, fingerprint, address, reclaimRate }, abort.signal);
+    if (putter === undefined) return;
+    try {
+      router.addStore(putter);
+      found.push(putter);
+      host.log.info("putter found", { putter: putter.place, id: putter.id });
+    } catch (error) {
+      host.log.error("putter not used", { putter: putter.place, error: messageOf(error) });
+      putter.close();
+    }
+  });
+  return {
+    found,
+    close: async () => {
+      abort.abort();
+      await Promise.all(searches);
+      for (const putter of found) putter.close();
+    },
+  };
+}
+
+/** Says which option is in question when a port cannot be had. */
+export async function listen<Opened>(
+  option: string,
+  bind: string,
+  port: number,
+  open: (port: number) => Promise<Opened>,
+): Promise<Opened> {
+  try {
+    return await open(port);
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    const why = code === "EADDRINUSE" ? "something else listens there already" : messageOf(error);
+    const where = formatAddress({ host: bind, port });
+    throw new StoreError("UNAVAILABLE", `${option}: cannot listen on ${where}: ${why}`, { cause: error });
+  }
+}
+
+function bannerOf(
+  config: RouterConfig,
+  datastore: Datastore,
+  fingerprint: string,
+  streamPort: number,
+  responsePort: number,
+): Banner {
+  const { bind, putters } = config;
+  const data = putters.length === 0 ? config.root : `on ${putters.map(formatAddress).join(", ")}`;
+  const host = bind === "0.0.0.0" || bind === "::" ? "127.0.0.1" : bind;
+  return [
+    ["streams", `${formatAddress({ host: bind, port: streamPort })} (tcp: send the bytes of one object, half-close)`],
+    ["objects and responses", formatAddress({ host: bind, port: responsePort })],
+    ["data", data],
+    ["datastore", datastore.description],
+    ["durability", describeDurability(config.durability, datastore.durabilityGap)],
+    ["key fingerprint", fingerprint],
+    ["store a file", `nc -N ${host} ${streamPort} < FILE`],
+  ];
+}
+
+export function describeDurability(durability: Durability, gap: string | undefined): string {
+  if (durability === "os") return "os: OK is said BEFORE the disk has the bytes; a power cut loses what was not written yet";
+  return gap === undefined ? "disk: OK is said when the disk has it" : `disk, BUT: ${gap}`;
+}
+
+async function describeStatus(parts: {
+  config: RouterConfig;
+  datastore: Datastore;
+  router: Router;
+  local: VolumeStore | undefined;
+  putters: readonly RemotePutter[];
+  counts: ResponseCounts;
+  ports: readonly Port[];
+  kernel: Kernel;
+  fingerprint: string;
+}): Promise<RouterStatus> {
+  const { config, datastore, router, local, putters, counts, ports, kernel, fingerprint } = parts;
+  const stores = router.stores.map(async (store) => ({
+    id: store.id,
+    place: store.place,
+    available: store.available,
+    freeSpace: await store.freeSpace().catch(() => undefined),
+  }));
+  return {
+    datastore: datastore.description,
+    durability: describeDurability(config.durability, datastore.durabilityGap),
+    fingerprint,
+    counters: await datastore.counters(),
+    putters: await Promise.all(stores),
+    tickets: local?.counts,
+    responses: { ...counts, unexpected: putters.reduce((sum, putter) => sum + putter.droppedCount, 0) },
+    reclaim: router.reclaimer.status,
+    connections: ports.reduce((sum, { listener }) => sum + listener.connectionCount, 0),
+    freeBuffers: { tiny: kernel.freeCount("tiny"), block: kernel.freeCount("block"), group: kernel.freeCount("group") },
+  };
+}
