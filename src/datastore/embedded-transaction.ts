@@ -15,6 +15,8 @@ export class EmbeddedTransaction implements Transaction {
 
   want(): void {}
 
+  wantNew(): void {}
+
   get(key: string): string | undefined {
     return this.#file.get(key);
   }

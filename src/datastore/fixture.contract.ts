@@ -26,6 +26,7 @@ export class Writer {
   #objectsUsed = 0;
   #tickets: Lease<TicketId> = { first: 0 as TicketId, count: 0 };
   #ticketsUsed = 0;
+  #lastLease: Promise<unknown> = Promise.resolve();
 
   constructor(datastore: Datastore, router = "router", putter = "putter") {
     this.datastore = datastore;
@@ -33,24 +34,28 @@ export class Writer {
     this.putter = putter;
   }
 
-  async id(): Promise<ObjectId> {
-    if (this.#objectsUsed === this.#objects.count) {
-      this.#objects = await this.datastore.leaseObjects(this.router, 1_000);
-      this.#objectsUsed = 0;
-    }
-    return (this.#objects.first + this.#objectsUsed++) as ObjectId;
+  id(): Promise<ObjectId> {
+    return this.#inTurn(async () => {
+      if (this.#objectsUsed === this.#objects.count) {
+        this.#objects = await this.datastore.leaseObjects(this.router, 1_000);
+        this.#objectsUsed = 0;
+      }
+      return (this.#objects.first + this.#objectsUsed++) as ObjectId;
+    });
   }
 
   async object(size = 1_000, attributes: Attributes = {}): Promise<NewObject> {
     const id = await this.id();
     const count = ticketCountOf(size);
     if (count === 0) return { id, size, runs: [], attributes };
-    if (this.#ticketsUsed + count > this.#tickets.count) {
-      this.#tickets = await this.datastore.leaseTickets(this.router, this.putter, Math.max(count, 2_048));
-      this.#ticketsUsed = 0;
-    }
-    const first = (this.#tickets.first + this.#ticketsUsed) as TicketId;
-    this.#ticketsUsed += count;
+    const first = await this.#inTurn(async () => {
+      if (this.#ticketsUsed + count > this.#tickets.count) {
+        this.#tickets = await this.datastore.leaseTickets(this.router, this.putter, Math.max(count, 2_048));
+        this.#ticketsUsed = 0;
+      }
+      this.#ticketsUsed += count;
+      return (this.#tickets.first + this.#ticketsUsed - count) as TicketId;
+    });
     return { id, size, runs: [{ first, count }], attributes };
   }
 
@@ -65,6 +70,12 @@ export class Writer {
     const version = await this.datastore.saveObject(object, fileTarget(bucket, key, more), more.now ?? now);
     assert(version !== undefined, "a write of a file makes a version");
     return version;
+  }
+
+  #inTurn<Result>(take: () => Promise<Result>): Promise<Result> {
+    const taken = this.#lastLease.then(take);
+    this.#lastLease = taken;
+    return taken;
   }
 }
 

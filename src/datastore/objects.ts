@@ -98,7 +98,8 @@ export function saveObject(tx: Transaction, object: NewObject, target: Target, n
   const pieces = checkNewObject(object);
   const key = objectKey(id);
   const name = target.kind === "file" ? fileName(target.bucket, target.key) : undefined;
-  tx.want(key, ...pieces.map((piece) => volumeKey(volumeOf(layout, piece.first))));
+  tx.wantNew(id);
+  tx.want(...pieces.map((piece) => volumeKey(volumeOf(layout, piece.first))));
   if (name !== undefined) wantFile(tx, name);
   const existing = getObjectRecord(tx, id);
   if (existing?.status === "saved" || tx.buried(id) !== undefined) return repeated(tx, existing, object, target, now);

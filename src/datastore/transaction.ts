@@ -10,6 +10,8 @@
  * Rules for operations: read a range before writing into it (whether a range shows the operation's own writes is not
  * defined; `get` does), and refuse (throw a StoreError) before the first write: refusing later is correct, but dear.
  */
+import type { ObjectId } from "../core/ids.ts";
+
 export interface Entry {
   readonly key: string;
   readonly value: string;
@@ -50,6 +52,8 @@ export interface Transaction extends Reader {
    * is gone again: the repetition must not bring it back.
    */
   bury(object: number, note: string): void;
+  /** As `want`, for a commit of this object. */
+  wantNew(object: ObjectId): void;
   buried(object: number): string | undefined;
 }
 

@@ -137,7 +137,8 @@ export function completeUpload(
 ): VersionRecord {
   if (!(Number.isSafeInteger(id) && id >= 0 && id < idCount))
     throw new StoreError("INVALID", `object id ${id}: is none`);
-  tx.want(objectKey(id), Table.upload + uploadBytes(upload));
+  tx.wantNew(id);
+  tx.want(Table.upload + uploadBytes(upload));
   const existing = getObjectRecord(tx, id);
   if (existing?.status === "saved" || tx.buried(id) !== undefined) {
     const size = existing?.status === "saved" ? existing.size : 0;

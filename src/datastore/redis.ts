@@ -1,0 +1,183 @@
+/**
+ * The Datastore in a Redis, for any number of routers (docs/formats/datastore.md).
+ *
+ * An operation is run on what was read; one script then makes all its changes, if all that it had read is still so, or
+ * none, and the operation is run again on what is there now. So every commit is atomic, and those that have nothing to
+ * do with one another do not wait for one another.
+ */
+import { messageOf, StoreError } from "../core/errors.ts";
+import type { Clock, Log } from "../env/host.ts";
+import type { Datastore } from "./datastore.ts";
+import { formatVersion } from "./records.ts";
+import {
+  isReplyError,
+  RedisConnection,
+  type RedisAddress,
+  type Reply,
+  type Script,
+  type Argument,
+} from "./redis-connection.ts";
+import { commitScript, openScript, readScript } from "./redis-scripts.ts";
+import { Fetched, NeedsMore, RedisTransaction } from "./redis-transaction.ts";
+import type { Backend, Reader, Transaction } from "./transaction.ts";
+import { TransactionalDatastore } from "./transactional.ts";
+
+const keys = ["data-putter:data", "data-putter:index"];
+/** How often an operation is run again because others changed what it had read. */
+const attemptsMax = 1_000;
+
+export interface RedisOptions extends RedisAddress {
+  /** `os`: Redis may answer before a commit is on its disk. */
+  readonly durability: "disk" | "os";
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** UNAVAILABLE where Redis does not answer, INCOMPATIBLE where it is not set up for the durability or has a newer format. */
+export async function openRedis(options: RedisOptions): Promise<Datastore> {
+  const { durability, clock, log } = options;
+  const connection = new RedisConnection(options, clock, log);
+  try {
+    await connection.open();
+    const durabilityGap = await checkDurability(connection, durability);
+    const instance = await checkFormat(connection, clock);
+    return new TransactionalDatastore(new RedisBackend(connection, instance, durabilityGap), clock);
+  } catch (error) {
+    connection.close();
+    throw storeErrorOf(error, connection.place);
+  }
+}
+
+class RedisBackend implements Backend {
+  readonly description: string;
+  readonly durabilityGap: string | undefined;
+  readonly #connection: RedisConnection;
+  readonly #instance: string;
+  /** What is under way; `close` waits for it. */
+  readonly #running = new Set<Promise<unknown>>();
+  #isClosed = false;
+
+  constructor(connection: RedisConnection, instance: string, durabilityGap: string | undefined) {
+    this.description = `redis, at ${connection.place}`;
+    this.durabilityGap = durabilityGap;
+    this.#connection = connection;
+    this.#instance = instance;
+  }
+
+  read<Result>(operation: (reader: Reader) => Result): Promise<Result> {
+    return this.#track(operation);
+  }
+
+  commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
+    return this.#track(operation);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#running);
+    this.#connection.close();
+  }
+
+  #track<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
+    if (this.#isClosed) return Promise.reject(new StoreError("ABORTED", "the datastore is closed"));
+    const running = this.#run(operation).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+    return running;
+  }
+
+  async #run<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const fetched = new Fetched();
+      const { transaction, outcome } = await this.#runOnFetched(operation, fetched);
+      const isRefused = "error" in outcome;
+      // One read sees one state; several, or changes, must be confirmed.
+      const isToConfirm = fetched.roundCount > 1 || (!isRefused && transaction.hasChanges);
+      const confirmed = isToConfirm ? (isRefused ? transaction.withoutChanges() : transaction) : undefined;
+      if (confirmed === undefined || (await this.#confirm(confirmed))) {
+        if (isRefused) throw outcome.error;
+        return outcome.result;
+      }
+    }
+    throw new StoreError("BUSY", `${attemptsMax} times others changed the same records at the same time`);
+  }
+
+  async #runOnFetched<Result>(
+    operation: (transaction: Transaction) => Result,
+    fetched: Fetched,
+  ): Promise<{ transaction: RedisTransaction; outcome: { result: Result } | { error: unknown } }> {
+    for (;;) {
+      const transaction = new RedisTransaction(fetched);
+      try {
+        return { transaction, outcome: { result: operation(transaction) } };
+      } catch (error) {
+        if (!(error instanceof NeedsMore)) return { transaction, outcome: { error } };
+      }
+      const { args, keep } = transaction.readArguments();
+      keep(await this.#script(readScript, args));
+    }
+  }
+
+  async #confirm(transaction: RedisTransaction): Promise<boolean> {
+    const answer = await this.#script(commitScript, transaction.commitArguments(this.#instance));
+    if (answer === -1) {
+      throw new StoreError("UNAVAILABLE", `redis at ${this.#connection.place} lost its data, or is another one`);
+    }
+    return answer === 1;
+  }
+
+  async #script(script: Script, args: readonly Argument[]): Promise<Reply> {
+    try {
+      return await this.#connection.run(script, keys, args);
+    } catch (error) {
+      throw storeErrorOf(error, this.#connection.place);
+    }
+  }
+}
+
+// ── opening ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Returns why a commit might be lost in a power cut. */
+async function checkDurability(connection: RedisConnection, durability: "disk" | "os"): Promise<string | undefined> {
+  let appendonly: string;
+  let appendfsync: string;
+  try {
+    appendonly = await config(connection, "appendonly");
+    appendfsync = await config(connection, "appendfsync");
+  } catch (error) {
+    if (!isReplyError(error, "")) throw error;
+    return `redis does not tell how it keeps its data, so that this could not be checked: ${messageOf(error)}`;
+  }
+  if (appendonly === "yes" && appendfsync === "always") return undefined;
+  const found = `redis at ${connection.place} has appendonly ${appendonly}, appendfsync ${appendfsync}`;
+  if (durability === "os") return `${found}: what it answered may not be on disk yet`;
+  const message = `${found}: a power cut can lose what was acknowledged
+  redis-cli config set appendonly yes
+  redis-cli config set appendfsync always
+make it durable (put the same into its redis.conf), or choose --durability os`;
+  throw new StoreError("INCOMPATIBLE", message);
+}
+
+async function config(connection: RedisConnection, name: string): Promise<string> {
+  const reply = (await connection.call("CONFIG", "GET", name)) as readonly Buffer[];
+  return reply[1]?.toString("utf8") ?? "unknown";
+}
+
+/** Returns what tells this Redis, with this data, from any other. */
+async function checkFormat(connection: RedisConnection, clock: Clock): Promise<string> {
+  const instance = `${clock.now()}-${Math.floor(clock.monotonic() * 1_000)}`;
+  const reply = await connection.run(openScript, keys, [formatVersion, instance]);
+  const [format, found] = (reply as readonly Buffer[]).map(String) as [string, string];
+  if (Number(format) !== formatVersion) {
+    const message = `datastore in redis at ${connection.place} has format ${format}, this program knows ${formatVersion}`;
+    throw new StoreError("INCOMPATIBLE", `${message}: use the version that made it, or a newer one`);
+  }
+  return found;
+}
+
+function storeErrorOf(error: unknown, place: string): unknown {
+  if (error instanceof StoreError) return error;
+  if (isReplyError(error, "OOM")) {
+    return new StoreError("NO_SPACE", `redis at ${place} is full: ${messageOf(error)}`, { cause: error });
+  }
+  return new StoreError("UNAVAILABLE", `redis at ${place} refuses: ${messageOf(error)}`, { cause: error });
+}
