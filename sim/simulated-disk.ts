@@ -51,6 +51,9 @@ export interface DiskEvent {
   readonly operation: DiskOperation;
   readonly path: string;
   readonly phase: "start" | "end" | "failed";
+  /** Of a write. */
+  readonly position?: number;
+  readonly size?: number;
 }
 
 export class SimulatedDisk {
@@ -379,7 +382,8 @@ class SimulatedFile implements DiskFile {
   write(pieces: readonly Uint8Array[], position: number): Promise<void> {
     this.#checkOpen();
     const bytes = join(pieces);
-    this.#disk.onEvent?.({ operation: "write", path: this.#path, phase: "start" });
+    const event = { operation: "write", path: this.#path, position, size: bytes.length } as const;
+    this.#disk.onEvent?.({ ...event, phase: "start" });
     return new Promise((resolve, reject) => {
       const step = (work: () => void): void =>
         this.#process.later(() => {
@@ -397,7 +401,7 @@ class SimulatedFile implements DiskFile {
         step(() => {
           this.#put(bytes.subarray(cut), position + cut);
           if (Buffer.compare(join(pieces), bytes) !== 0) throw new Error(`${this.#path}: bytes changed during a write`);
-          this.#disk.onEvent?.({ operation: "write", path: this.#path, phase: "end" });
+          this.#disk.onEvent?.({ ...event, phase: "end" });
           step(resolve);
         });
       });
