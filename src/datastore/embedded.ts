@@ -4,12 +4,13 @@
  * Commits run in groups on this thread, which also waits for the disk. Reads never wait.
  */
 import { messageOf, StoreError } from "../core/errors.ts";
-import type { Clock, Log } from "../env/host.ts";
+import type { Clock, Disk, Log } from "../env/host.ts";
 import type { Datastore } from "./datastore.ts";
 import { EmbeddedTransaction } from "./embedded-transaction.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { formatKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
+import { checkLmdbFile } from "./lmdb-header.ts";
 import { formatVersion } from "./records.ts";
 import type { Backend, Reader, Transaction } from "./transaction.ts";
 import { TransactionalDatastore } from "./transactional.ts";
@@ -21,14 +22,20 @@ export interface EmbeddedOptions {
   /** `os`: a commit is handed to the system but not waited for. */
   readonly durability: "disk" | "os";
   readonly log: Log;
+  /** Looks at the file before it is used, and makes its entry in the directory durable when it was made. */
+  readonly disk?: Disk;
 }
 
 /** INCOMPATIBLE where a newer version made it, DAMAGED where it cannot be read. */
 export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore> {
-  const { directory, durability, clock } = options;
+  const { directory, durability, clock, disk } = options;
+  await disk?.makeDirectory(directory);
+  await disk?.syncDirectory(`${directory}/..`);
+  if (disk !== undefined) await checkLmdbFile(disk, `${directory}/data.mdb`);
   const file = openFile(directory, durability);
   try {
     checkFormat(file, directory);
+    await disk?.syncDirectory(directory);
   } catch (error) {
     await file.close();
     throw error;
@@ -44,6 +51,8 @@ class EmbeddedBackend implements Backend {
   readonly #reader: Reader;
   readonly #group: GroupCommit;
   #isClosed = false;
+  /** Said once, not for every group that fails for the same reason. */
+  #lastFailure: StoreError["code"] | undefined;
 
   constructor(file: LmdbFile, { directory, clock, durability, log }: EmbeddedOptions) {
     this.description = `embedded, in ${directory}`;
@@ -84,11 +93,15 @@ class EmbeddedBackend implements Backend {
         transaction.putCounters();
         isDone = true;
       });
+      this.#lastFailure = undefined;
     } catch (error) {
       // Thrown by an operation: it is for the group to judge.
       if (!isDone) throw error;
       const storeError = storeErrorOf(error);
-      this.#log.error("a commit to the datastore failed", { code: storeError.code, reason: messageOf(error) });
+      if (storeError.code !== this.#lastFailure) {
+        this.#log.error("a commit to the datastore failed", { code: storeError.code, reason: messageOf(error) });
+      }
+      this.#lastFailure = storeError.code;
       throw storeError;
     }
   }

@@ -20,20 +20,19 @@ interface Database {
 }
 const lmdb = createRequire(import.meta.url)("lmdb") as { open(options: object): Database };
 
-const mapSize = 64 * 2 ** 30;
+const mapSizeUsual = 64 * 2 ** 30;
 
 export interface LmdbOptions {
   readonly directory: string;
   /** false: commits are handed to the system, not waited for. */
   readonly sync: boolean;
+  readonly mapSize?: number;
 }
 
 export class LmdbFile {
-  readonly #options: LmdbOptions;
-  #database: Database;
+  readonly #database: Database;
 
   constructor(options: LmdbOptions) {
-    this.#options = options;
     this.#database = openDatabase(options);
   }
 
@@ -60,18 +59,12 @@ export class LmdbFile {
     this.#database.transactionSync(body);
   }
 
-  /** Lets go of what the library remembers of a transaction that failed half way. */
-  async reopen(): Promise<void> {
-    await this.#database.close();
-    this.#database = openDatabase(this.#options);
-  }
-
   async close(): Promise<void> {
     await this.#database.close();
   }
 }
 
-function openDatabase({ directory, sync }: LmdbOptions): Database {
+function openDatabase({ directory, sync, mapSize = mapSizeUsual }: LmdbOptions): Database {
   return lmdb.open({
     path: directory,
     noSubdir: false,
