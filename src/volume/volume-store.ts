@@ -131,7 +131,9 @@ export class VolumeStore implements TicketStore {
     }
     const volume = volumeOf(this.layout, batch.first);
     const open = this.#open.get(volume);
-    if (open !== undefined && batch.first + batch.count <= volumeEnd(this.layout, volume)) {
+    // A volume that is being reclaimed may be open: for readers, who still have the files that go.
+    const usable = open !== undefined && !this.#closed.has(volume);
+    if (usable && batch.first + batch.count <= volumeEnd(this.layout, volume)) {
       return this.#writeOpen(volume, open, batch);
     }
     const pieces = this.#split(batch).map((piece) => this.#writePiece(piece));

@@ -3,7 +3,7 @@ import { idSize, lengthStart, parseId, type TicketId } from "../core/ids.ts";
 import { type Layout, volumeDirectory, volumeEnd, volumeOf, volumeStart } from "../core/layout.ts";
 import type { Disk } from "../env/host.ts";
 
-/** Numbers of volumes that have files and hold ids from `first` to `end` (exclusive); in no particular order. */
+/** Numbers of volumes that have files, or an empty directory, and hold ids from `first` to `end` (exclusive); in no particular order. */
 export async function* findVolumes(
   disk: Disk,
   root: string,
@@ -17,7 +17,7 @@ export async function* findVolumes(
     for (let volume = low; volume <= high; volume++) {
       const directory = volumeDirectory(layout, volume);
       const names = await disk.list(directory === "" ? root : `${root}/${directory}`);
-      if (names?.some(isVolumeFile) === true) yield volume;
+      if (names !== undefined && isVolume(names)) yield volume;
     }
     return;
   }
@@ -37,7 +37,7 @@ async function* walk(
 ): AsyncGenerator<number> {
   const names = (await disk.list(directory)) ?? [];
   // At depth 4 nothing belongs at the root.
-  if (names.some(isVolumeFile) && (prefix !== "" || layout.depth !== 4)) {
+  if (isVolume(names) && (prefix !== "" || layout.depth !== 4)) {
     const volume = prefix === "" ? 0 : 1 + parseId<TicketId>(prefix)!;
     if (volumeStart(layout, volume) < end && volumeEnd(layout, volume) > first) yield volume;
   }
@@ -48,9 +48,9 @@ async function* walk(
   }
 }
 
-/** A crash while a volume was unlinked may have left any of them. */
-function isVolumeFile(name: string): boolean {
-  return /^(obj|sum)(\.new)?$/.test(name);
+/** A crash while a volume was unlinked may have left any of its files, or its empty directory. */
+function isVolume(names: readonly string[]): boolean {
+  return names.length === 0 || names.some((name) => /^(obj|sum)(\.new)?$/.test(name));
 }
 
 /** Whether an id that begins with `prefix` can lie in the range. */
