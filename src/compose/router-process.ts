@@ -87,17 +87,20 @@ async function compose(
     stores: local === undefined ? [] : [local],
     ...(config.reclaim === undefined ? {} : { reclaim: config.reclaim }),
   });
-  closers.push(() => router.close());
   const putters = findPutters(host, kernel, fingerprint, config, router);
   closers.push(() => putters.close());
+  closers.push(() => router.close());
 
   const counts: ResponseCounts = { accepted: 0, dropped: 0 };
   const ports: Port[] = [];
   const status = (): Promise<RouterStatus> =>
     describeStatus({ config, datastore, router, local, putters: putters.found, counts, ports, kernel, fingerprint });
-  const common = { host, kernel, bind, ...(config.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: config.idleTimeoutMs }) };
-  const streams = await listen("--port", bind, config.port, (port) => openStreamPort({ ...common, router, port }));
-  closers.push(() => streams.close());
+  const common = {
+    host,
+    kernel,
+    bind,
+    ...(config.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: config.idleTimeoutMs }),
+  };
   const responses = await listen("--response-port", bind, config.responsePort, (port) =>
     openResponsePort({
       ...common,
@@ -110,6 +113,9 @@ async function compose(
     }),
   );
   closers.push(() => responses.close());
+  // Closed first: what is under way still needs all the others.
+  const streams = await listen("--port", bind, config.port, (port) => openStreamPort({ ...common, router, port }));
+  closers.push(() => streams.close());
   ports.push(streams, responses);
   return {
     streamPort: streams.listener.port,
@@ -204,7 +210,8 @@ function bannerOf(
 }
 
 export function describeDurability(durability: Durability, gap: string | undefined): string {
-  if (durability === "os") return "os: OK is said BEFORE the disk has the bytes; a power cut loses what was not written yet";
+  if (durability === "os")
+    return "os: OK is said BEFORE the disk has the bytes; a power cut loses what was not written yet";
   return gap === undefined ? "disk: OK is said when the disk has it" : `disk, BUT: ${gap}`;
 }
 

@@ -8,6 +8,8 @@ export const idleTimeoutMs = 120_000;
 export const writeStallMs = 30_000;
 /** A connection that sends nothing for so long gives its buffer back, written or put aside. */
 export const bufferIdleMs = 200;
+/** A connection that sends so little that it has not filled its buffer after so long gives it back, too. */
+export const bufferHoldMs = 1_000;
 /** One read from a socket. */
 export const receiveSize = 262_144;
 /** Bytes read from all sockets of a port that no buffer was free for; a connection that goes beyond it is cut off. */
@@ -87,6 +89,8 @@ export const reclaimOpenDeadMin = 8 * 1024 * 1024;
 
 /** Closing: what is under way may take so long. */
 export const drainTimeoutMs = 10_000;
+/** How often it is looked whether it has ended. */
+export const drainCheckMs = 10;
 /** Directories whose syncs are shared; the memory of who shares is dropped beyond it. */
 export const directorySyncsMax = 4_096;
 /** How often connections are looked at for being idle. */

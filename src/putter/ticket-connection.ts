@@ -25,7 +25,7 @@ import type { Connection, Host, Receiver } from "../env/host.ts";
 export interface TicketConnectionOptions {
   readonly host: Host;
   readonly kernel: Kernel;
-  readonly store: TicketStore;
+  readonly write: TicketStore["write"];
   readonly layout: Layout;
   /** Where the kernel builds responses; shared by all connections, used at once. */
   readonly responses: TicketBuffer;
@@ -75,6 +75,8 @@ export class TicketConnection implements Receiver {
   }
 
   bytes(chunk: Uint8Array): number {
+    // Refusals cost no buffer, so they are bounded here.
+    if (this.#unanswered >= limits.unsavedBatchesMax) return 0;
     const bytes = this.#options.kernel.adopt(chunk);
     let at = 0;
     if (this.#partSize > 0) {
@@ -178,7 +180,8 @@ export class TicketConnection implements Receiver {
     const { kernel, layout } = this.#options;
     if (this.#inFlight >= limits.batchesInFlightMax || this.#unanswered >= limits.unsavedBatchesMax) return false;
     // Up to where the next group begins; only depth 2 has groups.
-    const toGroup = layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
+    const toGroup =
+      layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
     const group = layout.depth === 2 && toGroup === groupTicketCount ? kernel.take("group") : undefined;
     const buffer = group ?? this.#spare ?? kernel.take("block");
     if (buffer === undefined) {
@@ -226,7 +229,7 @@ export class TicketConnection implements Receiver {
       return;
     }
     const data = buffer.data.subarray(0, count * ticketDataSize);
-    const pending = this.#options.store.write({ first, count, data, sums: buffer.sums.subarray(0, count * checksumSize) });
+    const pending = this.#options.write({ first, count, data, sums: buffer.sums.subarray(0, count * checksumSize) });
     this.#inFlight++;
     void pending.released.then(() => {
       buffer.release();
@@ -242,7 +245,7 @@ export class TicketConnection implements Receiver {
       host.log.warn("tickets not saved", { count, status: outcome.status, reason: outcome.reason });
     }
     const { each } = outcome;
-    for (let from = 0; from < count; ) {
+    for (let from = 0; from < count;) {
       const status = each?.[from] ?? outcome.status;
       let to = each === undefined ? count : from + 1;
       while (to < count && each?.[to] === status) to++;

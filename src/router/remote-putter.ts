@@ -54,7 +54,7 @@ export class RemotePutter implements TicketStore {
     let said = "";
     for (let delayMs: number = limits.reconnectDelayMinMs; !signal.aborted; delayMs = nextDelay(delayMs)) {
       try {
-        const client = await RequestClient.connect(options);
+        const client = await RequestClient.connect({ ...options, answerTimeoutMs: limits.responseTimeoutMs });
         const putter = new RemotePutter(options, idOf(client, options.address));
         putter.#idle.push(client);
         putter.#requestCount = 1;
@@ -71,6 +71,11 @@ export class RemotePutter implements TicketStore {
 
   get available(): boolean {
     return this.#tickets !== undefined;
+  }
+
+  /** As it was configured, and as the system found it: a name is not what responses come from. */
+  get hosts(): readonly string[] {
+    return this.#tickets === undefined ? [this.address.host] : [this.address.host, this.#tickets.remoteHost];
   }
 
   get droppedCount(): number {
@@ -126,7 +131,6 @@ export class RemotePutter implements TicketStore {
   async #reconnect(): Promise<void> {
     const { clock, log } = this.#options.host;
     for (let delayMs: number = limits.reconnectDelayMinMs; !this.#abort.signal.aborted; delayMs = nextDelay(delayMs)) {
-      await delay(clock, delayMs, this.#abort.signal);
       try {
         // Asked again who it is: another server may have come up at this address.
         await this.#request(async (client) => client.askJson("space"));
@@ -136,6 +140,7 @@ export class RemotePutter implements TicketStore {
       } catch (error) {
         this.#lastReason = `putter ${this.place}: ${messageOf(error)}`;
       }
+      await delay(clock, delayMs, this.#abort.signal);
     }
   }
 
@@ -168,7 +173,7 @@ export class RemotePutter implements TicketStore {
     }
     this.#requestCount++;
     try {
-      const client = await RequestClient.connect(this.#options);
+      const client = await RequestClient.connect({ ...this.#options, answerTimeoutMs: limits.responseTimeoutMs });
       if (idOf(client, this.address) !== this.id) {
         client.close();
         throw new StoreError("INCOMPATIBLE", `${this.place} is another server now, not ${this.id}`);

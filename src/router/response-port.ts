@@ -14,7 +14,8 @@ import type { Handler } from "../wire/request-server.ts";
 
 /** Who takes responses. */
 export interface ResponseTaker {
-  readonly address: { readonly host: string };
+  /** Addresses that its responses can come from. */
+  readonly hosts: readonly string[];
   accept(ticket: TicketId, status: number): boolean;
 }
 
@@ -65,9 +66,13 @@ class ResponseReceiver implements WorkingReceiver {
     return this.#takers().length > 0;
   }
 
+  get drains(): boolean {
+    return false;
+  }
+
   bytes(chunk: Uint8Array): number {
     const takers = this.#takers();
-    for (let at = 0; at < chunk.length; ) {
+    for (let at = 0; at < chunk.length;) {
       const piece = chunk.subarray(at, at + responseSize - this.#partSize);
       this.#part.set(piece, this.#partSize);
       this.#partSize += piece.length;
@@ -89,7 +94,7 @@ class ResponseReceiver implements WorkingReceiver {
 
   #takers(): readonly ResponseTaker[] {
     const from = plainHost(this.#connection.remoteHost);
-    return this.#options.putters().filter(({ address }) => plainHost(address.host) === from);
+    return this.#options.putters().filter(({ hosts }) => hosts.some((host) => plainHost(host) === from));
   }
 
   #take(takers: readonly ResponseTaker[]): void {

@@ -4,13 +4,15 @@
  */
 import type { Kernel } from "../core/kernel.ts";
 import * as limits from "../core/limits.ts";
-import type { Connection, Host, Listener, Receiver } from "../env/host.ts";
+import { type Connection, delay, type Host, type Listener, type Receiver } from "../env/host.ts";
 import { beginsRequests } from "./message.ts";
 import { RequestConnection, type RequestServerOptions } from "./request-server.ts";
 
 /** A receiver that knows whether something is under way, so that it is not taken for idle. */
 export interface WorkingReceiver extends Receiver {
   readonly working: boolean;
+  /** Whether a port that closes should wait for it; where it is not said, `working` tells. */
+  readonly drains?: boolean;
 }
 
 export interface SortedPortOptions {
@@ -26,7 +28,7 @@ export interface SortedPortOptions {
 
 export interface Port {
   readonly listener: Listener;
-  /** Takes no new connections and cuts those that are open. */
+  /** Takes no new connections and no more bytes, lets what is under way end, for a while, and cuts the rest. */
   close(): Promise<void>;
 }
 
@@ -52,6 +54,8 @@ export interface PortOptions {
   readonly idleTimeoutMs?: number;
   /** What to do with a connection that was idle too long; by default it is cut. */
   readonly onIdle?: (receiver: WorkingReceiver, connection: Connection) => void;
+  /** What to do first with the connections that are open when the port closes. */
+  readonly onClosing?: (receiver: WorkingReceiver) => void;
   /** Called for each open connection several times a second. */
   readonly onTick?: (receiver: WorkingReceiver, idleMs: number) => void;
 }
@@ -69,6 +73,7 @@ export async function openPort(
 ): Promise<Port> {
   const { host, kernel, bind, port } = options;
   const open = new Set<Open>();
+  let closing = false;
   const idleTimeoutMs = options.idleTimeoutMs ?? limits.idleTimeoutMs;
   const listener = await host.network.listen(
     {
@@ -84,6 +89,7 @@ export async function openPort(
       open.add(entry);
       connection.start({
         bytes: (chunk) => {
+          if (closing) return 0;
           entry.activeAt = host.clock.monotonic();
           return receiver.bytes(chunk);
         },
@@ -110,7 +116,12 @@ export async function openPort(
     listener,
     close: async () => {
       timer.cancel();
+      closing = true;
       await listener.close();
+      for (const { receiver } of open) options.onClosing?.(receiver);
+      const until = host.clock.monotonic() + limits.drainTimeoutMs;
+      const isWorking = (): boolean => [...open].some(({ receiver }) => receiver.drains ?? receiver.working);
+      while (isWorking() && host.clock.monotonic() < until) await delay(host.clock, limits.drainCheckMs);
       for (const { connection } of open) connection.destroy();
     },
   };
@@ -134,6 +145,10 @@ class SortedConnection implements WorkingReceiver {
 
   get working(): boolean {
     return this.#receiver?.working ?? false;
+  }
+
+  get drains(): boolean {
+    return this.#receiver?.drains ?? this.working;
   }
 
   bytes(chunk: Uint8Array): number {

@@ -3,8 +3,8 @@
  * frames. Byte-exact in docs/formats/wire.md.
  *
  *   Request   0 operation 8 · 8 a 8 · 16 b 8 · 24 c 8 · 32 body size 4 · 36 number 4 · 40 body mac 8 · 48 mac 8   = 56
- *   Answer    0 number 4 · 4 kind 1 · 5 zero 3 · 8 TicketID 8 · 16 count 4 · 20 skip 4 · 24 take 4 · 28 body size 4
- *             · 32 mac 8                                                                                         = 40
+ *   Answer    0 number 4 · 4 kind 1 · 5 zero 3 · 8 TicketID, or body mac, 8 · 16 count 4 · 20 skip 4 · 24 take 4
+ *             · 28 body size 4 · 32 mac 8                                                                        = 40
  *
  * A connection that begins with the operation `hello` carries requests and nothing else. Each frame's mac is SipHash-2-4
  * under the shared key over the session's 16 random bytes (8 from either side) and the frame before the mac; numbers
@@ -22,6 +22,7 @@ export const protocolVersion = 1;
 const operationSize = 8;
 const requestMacAt = 48;
 const answerMacAt = 32;
+const answerBodyMacAt = 8;
 
 /** Random bytes of both sides; before `hello` is answered there are none. */
 export type Session = Uint8Array;
@@ -40,11 +41,11 @@ export interface Request {
 
 export type Answer =
   /** A JSON value. A request is answered by any number of these and of tickets, then by an end or an error. */
-  | { readonly kind: "json"; readonly number: number; readonly size: number }
+  | { readonly kind: "json"; readonly number: number; readonly size: number; readonly bodyMac: Uint8Array }
   /** Tickets as stored; of their Data `take` bytes from `skip` on belong to what was asked for. */
   | ({ readonly kind: "tickets"; readonly number: number; readonly size: number } & TicketsAnswer)
   /** `{ code, message }`: nothing more comes, and what came is not the whole. */
-  | { readonly kind: "error"; readonly number: number; readonly size: number }
+  | { readonly kind: "error"; readonly number: number; readonly size: number; readonly bodyMac: Uint8Array }
   /** Nothing more comes, and what came is the whole. */
   | { readonly kind: "end"; readonly number: number; readonly size: 0 };
 
@@ -123,25 +124,29 @@ export function encodeJsonAnswer(
   number: number,
   value: unknown,
 ): Uint8Array {
-  const body = Buffer.from(JSON.stringify(value));
-  const frame = new Uint8Array(answerSize + checksumSize + body.length);
-  writeAnswerHead(frame, kind, number, checksumSize + body.length);
+  const body = new Uint8Array(Buffer.from(JSON.stringify(value)));
+  const frame = new Uint8Array(answerSize + body.length);
+  writeAnswerHead(frame, kind, number, body.length);
+  frame.set(kernel.macLong(body), answerBodyMacAt);
   frame.set(macOf(kernel, session, frame.subarray(0, answerMacAt)), answerMacAt);
-  frame.set(body, answerSize + checksumSize);
-  frame.set(kernel.macLong(new Uint8Array(body)), answerSize);
+  frame.set(body, answerSize);
   return frame;
 }
 
-/** The JSON of an answer's body: its mac, then the text. */
-export function decodeJsonBody(kernel: Kernel, body: Uint8Array): unknown {
-  const text = body.slice(checksumSize);
-  if (body.length < checksumSize || !sameBytes(kernel.macLong(text), body.subarray(0, checksumSize))) {
+/** The JSON of an answer's body. `bodyMac` comes from its head, so that no body can stand in for another one. */
+export function decodeJsonBody(kernel: Kernel, bodyMac: Uint8Array, body: Uint8Array): unknown {
+  if (!sameBytes(kernel.macLong(body), bodyMac)) {
     throw new StoreError("PROTOCOL", "an answer's body is not authenticated");
   }
-  return JSON.parse(Buffer.from(text).toString("utf8"));
+  return JSON.parse(Buffer.from(body).toString("utf8"));
 }
 
-export function encodeTicketsHead(kernel: Kernel, session: Session, number: number, tickets: TicketsAnswer): Uint8Array {
+export function encodeTicketsHead(
+  kernel: Kernel,
+  session: Session,
+  number: number,
+  tickets: TicketsAnswer,
+): Uint8Array {
   const frame = new Uint8Array(answerSize);
   const view = writeAnswerHead(frame, "tickets", number, tickets.count * (ticketDataSize + checksumSize));
   writeId(tickets.first, frame, 8);
@@ -166,13 +171,15 @@ export function decodeAnswer(kernel: Kernel, session: Session, frame: Uint8Array
   const view = new DataView(frame.buffer, frame.byteOffset, answerSize);
   const number = view.getUint32(0);
   const size = view.getUint32(28);
-  const sizeMax = limits.messageSizeMax + checksumSize;
-  if (size > sizeMax) throw new StoreError("PROTOCOL", `answer size: at most ${sizeMax}, not ${size}`);
-  switch (frame[4]) {
+  if (size > limits.messageSizeMax) {
+    throw new StoreError("PROTOCOL", `answer size: at most ${limits.messageSizeMax}, not ${size}`);
+  }
+  const bodyMac = frame.slice(answerBodyMacAt, answerBodyMacAt + checksumSize);
+  switch (frame[4]!) {
     case kinds.json:
-      return { kind: "json", number, size };
+      return { kind: "json", number, size, bodyMac };
     case kinds.error:
-      return { kind: "error", number, size };
+      return { kind: "error", number, size, bodyMac };
     case kinds.end:
       return { kind: "end", number, size: 0 };
     case kinds.tickets: {
@@ -185,7 +192,7 @@ export function decodeAnswer(kernel: Kernel, session: Session, frame: Uint8Array
       return { kind: "tickets", number, size, first, count, skip, take };
     }
     default:
-      throw new StoreError("PROTOCOL", `answer kind ${frame[4]} is not known`);
+      throw new StoreError("PROTOCOL", `answer kind ${frame[4]!} is not known`);
   }
 }
 

@@ -4,7 +4,7 @@ import { type ErrorCode, StoreError } from "../core/errors.ts";
 import { checksumSize, ticketDataSize } from "../core/frame.ts";
 import type { Kernel, TicketBuffer } from "../core/kernel.ts";
 import * as limits from "../core/limits.ts";
-import type { Connection, Host, Receiver } from "../env/host.ts";
+import type { Connection, Host, Receiver, Timer } from "../env/host.ts";
 import {
   answerSize,
   type Answer,
@@ -22,6 +22,8 @@ export interface RequestClientOptions {
   readonly kernel: Kernel;
   readonly fingerprint: string;
   readonly address: Address;
+  /** An answer of which nothing arrives for so long is given up; without it the client waits for as long as it takes. */
+  readonly answerTimeoutMs?: number;
 }
 
 /** Part of an answer. Tickets lie in a block buffer that the taker releases; they are not verified yet. */
@@ -37,6 +39,8 @@ export class RequestClient implements Receiver {
   #session: Session = noSession;
   #number = 0;
   #failure: Error | undefined;
+  #heardAt = 0;
+  #timer: Timer | undefined;
   /** What arrived, or is on its way into `target`. */
   #wanted: { target: Uint8Array; size: number; resolve: () => void; reject: (error: Error) => void } | undefined;
 
@@ -58,10 +62,11 @@ export class RequestClient implements Receiver {
     }
     const client = new RequestClient(options, connection);
     connection.start(client);
+    client.#watch();
     try {
       await client.#hello(where);
     } catch (error) {
-      connection.destroy();
+      client.close();
       throw error;
     }
     return client;
@@ -72,7 +77,7 @@ export class RequestClient implements Receiver {
   }
 
   close(): void {
-    this.#failure ??= new StoreError("ABORTED", "the connection was closed");
+    this.#fail(new StoreError("ABORTED", "the connection was closed"));
     this.#connection.destroy();
   }
 
@@ -88,11 +93,11 @@ export class RequestClient implements Receiver {
     try {
       await this.#send(encodeRequest(kernel, this.#session, { operation, ...numbers, number }, body));
       for (;;) {
-        const answer = await this.#readHead();
+        const answer = await this.#readHead(number);
         if (answer.kind === "end") break;
         if (answer.kind === "tickets") yield { ...answer, buffer: await this.#readTickets(answer.count) };
         else {
-          const value = decodeJsonBody(kernel, await this.#readBody(answer.size));
+          const value = decodeJsonBody(kernel, answer.bodyMac, await this.#readBody(answer.size));
           if (answer.kind === "error") {
             whole = true;
             throw errorOf(value);
@@ -107,7 +112,11 @@ export class RequestClient implements Receiver {
   }
 
   /** For requests that are answered by one JSON value. */
-  async askJson(operation: string, numbers?: { a?: number; b?: number; c?: number }, body?: Uint8Array): Promise<unknown> {
+  async askJson(
+    operation: string,
+    numbers?: { a?: number; b?: number; c?: number },
+    body?: Uint8Array,
+  ): Promise<unknown> {
     let value: unknown;
     for await (const part of this.ask(operation, numbers, body)) if (part.kind === "json") value = part.value;
     return value;
@@ -119,12 +128,14 @@ export class RequestClient implements Receiver {
     const number = ++this.#number;
     let whole = false;
     try {
-      await this.#send(encodeRequest(kernel, this.#session, { operation, a: first, b: count, number }, new Uint8Array(0)));
-      for (let done = 0; ; ) {
-        const answer = await this.#readHead();
+      await this.#send(
+        encodeRequest(kernel, this.#session, { operation, a: first, b: count, number }, new Uint8Array(0)),
+      );
+      for (let done = 0; ;) {
+        const answer = await this.#readHead(number);
         if (answer.kind === "end" && done === count) break;
         if (answer.kind === "error") {
-          const value = decodeJsonBody(kernel, await this.#readBody(answer.size));
+          const value = decodeJsonBody(kernel, answer.bodyMac, await this.#readBody(answer.size));
           whole = true;
           throw errorOf(value);
         }
@@ -145,6 +156,7 @@ export class RequestClient implements Receiver {
   bytes(chunk: Uint8Array): number {
     const wanted = this.#wanted;
     if (wanted === undefined) return 0;
+    this.#heardAt = this.#options.host.clock.monotonic();
     const part = chunk.subarray(0, wanted.target.length - wanted.size);
     wanted.target.set(part, wanted.size);
     wanted.size += part.length;
@@ -165,6 +177,7 @@ export class RequestClient implements Receiver {
 
   #fail(error: Error): void {
     this.#failure ??= error;
+    this.#timer?.cancel();
     this.#wanted?.reject(this.#failure);
     this.#wanted = undefined;
   }
@@ -183,7 +196,8 @@ export class RequestClient implements Receiver {
       const message = `${where} does not accept this key (fingerprint ${fingerprint}). It says: ${told}`;
       throw new StoreError("WRONG_KEY", message, { cause: error });
     }
-    const value = decodeJsonBody(kernel, await this.#readBody(answer.size));
+    if (answer.kind !== "json" && answer.kind !== "error") throw new StoreError("PROTOCOL", "hello got no greeting");
+    const value = decodeJsonBody(kernel, answer.bodyMac, await this.#readBody(answer.size));
     if (answer.kind === "error") throw errorOf(value);
     this.greeting = value as { [name: string]: unknown };
     const end = decodeAnswer(kernel, noSession, await this.#readBody(answerSize));
@@ -197,14 +211,17 @@ export class RequestClient implements Receiver {
   /** What an answer says that was made with another key: for people to read, for nothing else. */
   async #untrustedText(head: Uint8Array): Promise<string> {
     const size = new DataView(head.buffer).getUint32(28);
-    if (size > 4096 || size < checksumSize) return "(something that is no answer)";
-    const text = Buffer.from((await this.#readBody(size)).subarray(checksumSize)).toString("utf8");
+    if (size > 4096) return "(something that is no answer)";
+    const text = Buffer.from(await this.#readBody(size)).toString("utf8");
     const message = /"message":"((?:[^"\\]|\\.)*)"/.exec(text)?.[1] ?? "";
     return message.replace(/[^ -~]/g, "?");
   }
 
-  async #readHead(): Promise<Answer> {
-    return decodeAnswer(this.#options.kernel, this.#session, await this.#readBody(answerSize));
+  async #readHead(number: number): Promise<Answer> {
+    const answer = decodeAnswer(this.#options.kernel, this.#session, await this.#readBody(answerSize));
+    // An error under number 0 is about the connection as a whole.
+    if (answer.number === number || (answer.kind === "error" && answer.number === 0)) return answer;
+    throw new StoreError("PROTOCOL", `an answer to request ${answer.number}, where ${number} was asked`);
   }
 
   async #readTickets(count: number): Promise<TicketBuffer> {
@@ -231,6 +248,7 @@ export class RequestClient implements Receiver {
   #readInto(target: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (target.length === 0) return Promise.resolve();
+    this.#heardAt = this.#options.host.clock.monotonic();
     return new Promise((resolve, reject) => {
       this.#wanted = { target, size: 0, resolve, reject };
       this.#connection.resume();
@@ -241,11 +259,25 @@ export class RequestClient implements Receiver {
     if (this.#failure !== undefined) throw this.#failure;
     await this.#connection.write(bytes);
   }
+
+  /** A side that fell silent without closing must not be waited for without end. */
+  #watch(): void {
+    const { answerTimeoutMs, host, address } = this.#options;
+    if (answerTimeoutMs === undefined || this.#failure !== undefined) return;
+    this.#timer = host.clock.after(answerTimeoutMs / 4, () => {
+      const silentMs = host.clock.monotonic() - this.#heardAt;
+      if (this.#wanted === undefined || silentMs <= answerTimeoutMs) return this.#watch();
+      const silence = `${formatAddress(address)} answered nothing for ${Math.round(silentMs)} ms`;
+      this.#fail(new StoreError("UNAVAILABLE", silence));
+      this.#connection.destroy();
+    });
+  }
 }
 
 export function unreachable(where: string, cause: unknown): StoreError {
   const code = (cause as { code?: string }).code;
-  const why = code === "ECONNREFUSED" ? "nothing listens there" : cause instanceof Error ? cause.message : String(cause);
+  const why =
+    code === "ECONNREFUSED" ? "nothing listens there" : cause instanceof Error ? cause.message : String(cause);
   return new StoreError("UNAVAILABLE", `${where} cannot be reached: ${why}`, { cause });
 }
 

@@ -127,11 +127,14 @@ export class RequestConnection implements Receiver {
   #refuse(error: unknown): void {
     this.#refused = true;
     const told = this.#told(error, error instanceof StoreError && error.code === "WRONG_KEY");
-    const answer = encodeJsonAnswer(this.#options.kernel, noSession, "error", 0, told);
+    const answer = encodeJsonAnswer(this.#options.kernel, this.#session, "error", 0, told);
     this.#options.host.log.warn("request refused", { from: this.#connection.remoteHost, error: messageOf(error) });
-    void this.#write(answer)
-      .catch(() => undefined)
-      .then(() => this.#connection.end());
+    void this.#writeLast(answer);
+  }
+
+  async #writeLast(answer: Uint8Array): Promise<void> {
+    await this.#write(answer).catch(() => undefined);
+    await this.#connection.end();
   }
 
   #told(error: unknown, withKey: boolean): { code: string; message: string } {
@@ -147,6 +150,11 @@ export class RequestConnection implements Receiver {
       try {
         await this.#answer(next.request, next.body);
       } catch (error) {
+        if (error instanceof StoreError && error.code === "PROTOCOL" && !this.#abort.signal.aborted) {
+          this.#working = false;
+          this.#refuse(error);
+          return;
+        }
         // The connection is gone: nobody is left to be told.
         this.#options.host.log.debug("answer not delivered", { error: messageOf(error) });
         this.#connection.destroy();
@@ -185,7 +193,10 @@ export class RequestConnection implements Receiver {
 
   async #hello(request: Request, body: Uint8Array): Promise<void> {
     if (request.a !== protocolVersion || body.length !== 8) {
-      throw new StoreError("PROTOCOL", `hello: version ${protocolVersion} and 8 random bytes, not version ${request.a}`);
+      throw new StoreError(
+        "PROTOCOL",
+        `hello: version ${protocolVersion} and 8 random bytes, not version ${request.a}`,
+      );
     }
     const own = this.#options.host.random.bytes(8);
     const session = new Uint8Array(16);
@@ -225,4 +236,3 @@ export async function writeOrCut(host: Host, connection: Connection, bytes: Uint
     timer.cancel();
   }
 }
-

@@ -36,7 +36,7 @@ interface Outstanding {
 const unanswered = 0xff;
 
 export class TicketClient implements Receiver {
-  /** Responses to tickets that are not awaited. */
+  /** Responses on this connection to tickets that are not awaited. */
   droppedCount = 0;
   readonly #options: TicketClientOptions;
   readonly #connection: Connection;
@@ -95,12 +95,17 @@ export class TicketClient implements Receiver {
       const offset = ticket - batch.first;
       if (offset < 0 || offset >= batch.count) continue;
       if (offset < batch.inOrder || (batch.each !== undefined && batch.each[offset] !== unanswered)) continue;
+      this.#lastAnswerAt = this.#options.host.clock.monotonic();
       this.#note(batch, offset, status);
       if (batch.answered === batch.count) this.#outstanding.splice(index, 1);
       return true;
     }
-    this.droppedCount++;
     return false;
+  }
+
+  /** The other end's address, as the system has it. */
+  get remoteHost(): string {
+    return this.#connection.remoteHost;
   }
 
   close(reason: string): void {
@@ -155,7 +160,7 @@ export class TicketClient implements Receiver {
   /** The fast path: responses in the order of sending, all saved. */
   #acceptFrames(chunk: Uint8Array, count: number): void {
     const frames = this.#options.kernel.adopt(chunk);
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       const batch = this.#outstanding[0];
       const rest = frames.subarray(done * responseSize);
       let matched = 0;
@@ -177,7 +182,7 @@ export class TicketClient implements Receiver {
   #acceptFrame(frames: Uint8Array, at: number): void {
     const ticket = readId<TicketId>(frames, at);
     if (ticket === undefined) this.close("the putter answered with something that is no TicketID");
-    else this.accept(ticket, frames[at + 8]!);
+    else if (!this.accept(ticket, frames[at + 8]!)) this.droppedCount++;
   }
 
   #note(batch: Outstanding, offset: number, status: number): void {
