@@ -1,0 +1,140 @@
+/** One conversation with a router's response port, for commands: with a key, a patience, and an end. */
+import { formatAddress } from "../core/address.ts";
+import { StoreError } from "../core/errors.ts";
+import { type ObjectId, parseId } from "../core/ids.ts";
+import { Kernel } from "../core/kernel.ts";
+import { fingerprintOf } from "../core/key.ts";
+import * as limits from "../core/limits.ts";
+import type { Connection, Host } from "../env/host.ts";
+import { nodeHost } from "../env/node-host.ts";
+import { silentLog } from "../env/node-log.ts";
+import { type AnswerPart, RequestClient } from "../wire/request-client.ts";
+import { type CommandContext, note } from "./context.ts";
+import { usageError } from "./exit.ts";
+import { clientKey } from "./key-file.ts";
+
+/** A router that says nothing for so long while it is asked is given up. */
+const silenceMsMax = 60_000;
+
+/** Blocks: those read ahead, and those on their way to disk or standard output. */
+const clientArena = { tiny: 1, block: 16, group: 0 };
+
+export interface StoreClient {
+  readonly kernel: Kernel;
+  readonly where: string;
+  readonly fingerprint: string;
+  /** As `RequestClient.ask`, but a router that has gone silent is an error. */
+  ask(operation: string, numbers?: Numbers): AsyncGenerator<AnswerPart>;
+  askJson(operation: string, numbers?: Numbers): Promise<unknown>;
+  close(): void;
+}
+
+export interface Numbers {
+  readonly a?: number;
+  readonly b?: number;
+  readonly c?: number;
+}
+
+/** Connects to the router of `--host` and `--port`, does the work, hangs up. `signal` hangs up at once. */
+export async function withRouter<Value>(
+  context: CommandContext,
+  work: (client: StoreClient) => Promise<Value>,
+  signal?: AbortSignal,
+): Promise<Value> {
+  const { settings } = context;
+  const { key, notes } = await clientKey(settings);
+  for (const text of notes) note(context, `warning: ${text}`);
+  const kernel = new Kernel(key, clientArena);
+  const address = { host: settings.get("host"), port: settings.get("requestPort") };
+  const fingerprint = fingerprintOf(key);
+  const client = await connectPatiently(nodeHost(silentLog), kernel, fingerprint, address);
+  const stop = (): void => client.close();
+  signal?.addEventListener("abort", stop, { once: true });
+  const ask = (operation: string, numbers: Numbers = {}): AsyncGenerator<AnswerPart> =>
+    patiently(client, formatAddress(address), client.ask(operation, numbers));
+  try {
+    if (signal?.aborted === true) client.close();
+    return await work({
+      kernel,
+      where: formatAddress(address),
+      fingerprint,
+      ask,
+      askJson: async (operation, numbers) => {
+        let value: unknown;
+        for await (const part of ask(operation, numbers)) if (part.kind === "json") value = part.value;
+        return value;
+      },
+      close: stop,
+    });
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    client.close();
+  }
+}
+
+/** Connects; what takes connections but does not greet is an error too, and soon. */
+export async function connectPatiently(
+  host: Host,
+  kernel: Kernel,
+  fingerprint: string,
+  address: { readonly host: string; readonly port: number },
+): Promise<RequestClient> {
+  let connection: Connection | undefined;
+  let silent = false;
+  const timer = setTimeout(() => {
+    silent = true;
+    connection?.destroy();
+  }, limits.connectTimeoutMs);
+  const network: Host["network"] = {
+    ...host.network,
+    connect: async (options) => (connection = await host.network.connect(options)),
+  };
+  try {
+    return await RequestClient.connect({ host: { ...host, network }, kernel, fingerprint, address });
+  } catch (error) {
+    if (!silent || connection === undefined) throw error;
+    const what = `${formatAddress(address)} takes connections but does not answer as data-putter does`;
+    throw new StoreError("UNAVAILABLE", `${what}: is it the right port?`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function* patiently(
+  client: RequestClient,
+  where: string,
+  parts: AsyncGenerator<AnswerPart>,
+): AsyncGenerator<AnswerPart> {
+  let silent = false;
+  try {
+    for (;;) {
+      const timer = setTimeout(() => {
+        silent = true;
+        client.close();
+      }, silenceMsMax);
+      let next: IteratorResult<AnswerPart>;
+      try {
+        next = await parts.next();
+      } finally {
+        clearTimeout(timer);
+      }
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } catch (error) {
+    if (!silent) throw error;
+    throw new StoreError("UNAVAILABLE", `${where} said nothing for ${silenceMsMax / 1000} s`, { cause: error });
+  } finally {
+    await parts.return(undefined);
+  }
+}
+
+/** The ids among the operands; all that are none are named. */
+export function objectIds(operands: readonly string[]): ObjectId[] {
+  const ids = operands.map((text) => parseId<ObjectId>(text));
+  const wrong = operands.filter((_, index) => ids[index] === undefined);
+  if (wrong.length > 0) {
+    throw usageError(wrong.map((text) => `OBJECT: 1 to 8 characters of 0-9 and A-Z, not ${JSON.stringify(text)}`));
+  }
+  return ids as ObjectId[];
+}

@@ -1,0 +1,113 @@
+/**
+ * Texts to values, for options. Each rule says in words what it takes and reads a text by it; undefined is "breaks the
+ * rule". Nothing is read or looked up here: whether a file is there is found out by whoever opens it.
+ */
+import type { DatastoreChoice } from "../compose/datastore.ts";
+import { type Address, parseAddress } from "../core/address.ts";
+import { StoreError } from "../core/errors.ts";
+import { idCount, parseId, type TicketId } from "../core/ids.ts";
+import { type Key, parseKey } from "../core/key.ts";
+import type { Depth } from "../core/layout.ts";
+import type { LogLevel } from "../env/node-log.ts";
+
+export interface Rule<Value> {
+  readonly rule: string;
+  readonly parse: (text: string) => Value | undefined;
+}
+
+export const listenPort = wholeNumber(0, 65_535, "a port, 0 to 65535 (0 takes a free one)");
+export const remotePort = wholeNumber(1, 65_535, "a port, 1 to 65535");
+
+export const bindAddress: Rule<string> = {
+  rule: "an IP address or a host name, without a port",
+  parse: hostOf,
+};
+
+export const path: Rule<string> = { rule: "a path", parse: (text) => (text === "" ? undefined : text) };
+
+export const depth: Rule<Depth> = {
+  rule: "2, 3 or 4",
+  parse: (text) => (/^[234]$/.test(text) ? (Number(text) as Depth) : undefined),
+};
+
+export const durability = oneOf("disk", "os");
+export const logLevel: Rule<LogLevel> = oneOf("debug", "info", "warn", "error", "silent");
+
+export const address: Rule<Address> = { rule: "host:port with a port from 1 to 65535", parse: addressOf };
+
+export const addresses: Rule<readonly Address[]> = {
+  rule: "host:port,host:port,… with ports from 1 to 65535, none of them twice",
+  parse: (text) => {
+    const parts = text.split(",").map((part) => part.trim());
+    const parsed = parts.map(addressOf);
+    if (parsed.includes(undefined) || new Set(parts).size < parts.length) return undefined;
+    return parsed as Address[];
+  },
+};
+
+export const datastore: Rule<DatastoreChoice> = {
+  rule: "embedded, or redis://host:port",
+  parse: (text) => {
+    if (text === "embedded") return { kind: "embedded" };
+    return text.startsWith("redis://") ? redisOf(text.slice("redis://".length).replace(/\/$/, "")) : undefined;
+  },
+};
+
+export const redisHostPort: Rule<DatastoreChoice> = { rule: address.rule, parse: redisOf };
+
+/** The rule never shows what it was given. */
+export const key: Rule<Key> = {
+  rule: "32 hex digits (16 bytes)",
+  parse: (text) => unlessInvalid(() => parseKey(text, "key")),
+};
+
+export const ticketId: Rule<TicketId> = {
+  rule: "a TicketID: 1 to 8 characters of 0-9 and A-Z",
+  parse: (text) => parseId<TicketId>(text),
+};
+
+/** Given or not: no text to read. */
+export const given: Rule<boolean> = { rule: "nothing behind it", parse: () => true };
+
+export function wholeNumber(min: number, max: number, rule?: string): Rule<number> {
+  return {
+    rule: rule ?? `a whole number from ${min} to ${max}`,
+    parse: (text) => {
+      const value = /^\d{1,16}$/.test(text) ? Number(text) : -1;
+      return value >= min && value <= max ? value : undefined;
+    },
+  };
+}
+
+export const byteCount = wholeNumber(0, Number.MAX_SAFE_INTEGER - 1, "a whole number of bytes");
+export const ticketCount = wholeNumber(1, idCount, "a whole number of tickets, at least 1");
+
+function oneOf<Choice extends string>(...choices: readonly Choice[]): Rule<Choice> {
+  const last = choices.at(-1)!;
+  return {
+    rule: `${choices.slice(0, -1).join(", ")} or ${last}`,
+    parse: (text) => choices.find((choice) => choice === text),
+  };
+}
+
+function hostOf(text: string): string | undefined {
+  const isAddress = /^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%\w+)?$/.test(text) && text.split(":").length > 2;
+  return isAddress || /^[\w.-]+$/.test(text) ? text : undefined;
+}
+
+function addressOf(text: string): Address | undefined {
+  return unlessInvalid(() => parseAddress(text, "address"));
+}
+
+function redisOf(text: string): DatastoreChoice | undefined {
+  return addressOf(text) === undefined ? undefined : { kind: "redis", url: `redis://${text}` };
+}
+
+function unlessInvalid<Value>(parse: () => Value): Value | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof StoreError && error.code === "INVALID") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,325 @@
+/**
+ * Every option there is: how it is spelled on the command line, in the environment and in a YAML file, what it takes,
+ * and which commands have it with which default. Help, docs/configuration.md and the checks before start all come from
+ * this table. Precedence: flag, environment, file, default.
+ */
+import * as rules from "./option-rules.ts";
+
+export const commandNames = [
+  "router",
+  "server",
+  "put",
+  "get",
+  "ls",
+  "stat",
+  "rm",
+  "verify",
+  "status",
+  "loopback",
+  "key make",
+  "key show",
+  "bench",
+] as const;
+export type CommandName = (typeof commandNames)[number];
+
+/** A variable may be spelled by other rules than the flag (REDIS_HOSTPORT is the case). */
+export interface Variable<Value> extends Partial<rules.Rule<Value>> {
+  readonly name: string;
+}
+
+export interface Option<Value> extends rules.Rule<Value> {
+  /** undefined: environment only, for what must not be seen in a list of processes. */
+  readonly flag?: string;
+  readonly short?: string;
+  /** How help calls the value; undefined for a switch. */
+  readonly argument?: string;
+  readonly variables?: readonly Variable<Value>[];
+  readonly fileKey?: string;
+  readonly about: string;
+  /** Default as text, by command; `null` where there is none. Other commands do not have the option. */
+  readonly commands: { readonly [Name in CommandName]?: string | null };
+  /** Said in place of a default that is no fixed text. */
+  readonly defaultNote?: string;
+  /** Its value is never shown. */
+  readonly secret?: true;
+}
+
+const clients = ["get", "ls", "stat", "rm", "verify", "status"] as const;
+const keyed = ["router", "server", ...clients, "loopback"] as const;
+const configured = [...keyed, "put", "key show"] as const;
+const printing = [...configured, "key make"] as const;
+const none = <Name extends CommandName>(names: readonly Name[]): { [Each in Name]: null } => all(names, null);
+
+export const options = {
+  root: option({
+    flag: "--root",
+    argument: "DIR",
+    variables: [{ name: "DATA_PUTTER_ROOT" }],
+    fileKey: "root",
+    about: "where the data is kept; made if it is not there",
+    ...rules.path,
+    commands: { router: "./data", server: "." },
+  }),
+  host: option({
+    flag: "--host",
+    argument: "HOST",
+    variables: [{ name: "DATA_PUTTER_HOST" }],
+    fileKey: "host",
+    about: "where the other side is",
+    ...rules.bindAddress,
+    commands: all([...clients, "put", "loopback"], "127.0.0.1"),
+  }),
+  listenPort: option({
+    flag: "--port",
+    argument: "PORT",
+    variables: [{ name: "DATA_PUTTER_PORT" }],
+    fileKey: "port",
+    about: "port to listen on: byte streams (router), WriteTickets (server)",
+    ...rules.listenPort,
+    commands: { router: "5001", server: "5000" },
+  }),
+  streamPort: option({
+    flag: "--port",
+    argument: "PORT",
+    variables: [{ name: "DATA_PUTTER_PORT" }],
+    fileKey: "port",
+    about: "port of the other side: a router's for byte streams (put), a server's for WriteTickets (loopback)",
+    ...rules.remotePort,
+    commands: { put: "5001", loopback: "5000" },
+  }),
+  responsePort: option({
+    flag: "--response-port",
+    argument: "PORT",
+    variables: [{ name: "DATA_PUTTER_RESPONSE_PORT" }],
+    fileKey: "response-port",
+    about: "port to listen on for WriteTicketResponses, and for get, ls and the like",
+    ...rules.listenPort,
+    commands: { router: "5002" },
+  }),
+  requestPort: option({
+    flag: "--port",
+    argument: "PORT",
+    variables: [{ name: "DATA_PUTTER_RESPONSE_PORT" }],
+    fileKey: "response-port",
+    about: "the router's response port",
+    ...rules.remotePort,
+    commands: all(clients, "5002"),
+  }),
+  bind: option({
+    flag: "--bind",
+    argument: "HOST",
+    variables: [{ name: "DATA_PUTTER_BIND" }],
+    fileKey: "bind",
+    about: "address to listen on; 0.0.0.0 or :: for every interface",
+    ...rules.bindAddress,
+    commands: all(["router", "server"], "127.0.0.1"),
+  }),
+  keyFile: option({
+    flag: "--key-file",
+    argument: "FILE",
+    variables: [{ name: "DATA_PUTTER_KEY_FILE" }],
+    fileKey: "key-file",
+    about: "file that holds the shared key",
+    ...rules.path,
+    commands: none([...keyed, "key show"]),
+    defaultNote:
+      "router and server: ROOT/key, made at the first start; other commands: the first of ./data/key and ./key that is there",
+  }),
+  key: option({
+    variables: [{ name: "DATA_PUTTER_KEY" }],
+    about: "the shared key itself",
+    ...rules.key,
+    commands: none([...keyed, "key show"]),
+    secret: true,
+  }),
+  depth: option({
+    flag: "--depth",
+    argument: "D",
+    variables: [{ name: "DATA_PUTTER_DEPTH" }],
+    fileKey: "depth",
+    about: "directories per TicketID, chosen when the data directory is made and fixed from then on",
+    ...rules.depth,
+    commands: none(["router", "server"]),
+    defaultNote: "what the directory has; a new one gets 2 (router) or 4 (server)",
+  }),
+  putters: option({
+    flag: "--putters",
+    argument: "LIST",
+    variables: [{ name: "DATA_PUTTER_PUTTERS" }],
+    fileKey: "putters",
+    about: "servers that keep the tickets, host:port,host:port,…",
+    ...rules.addresses,
+    commands: none(["router"]),
+    defaultNote: "the router keeps them itself",
+  }),
+  respondTo: option({
+    flag: "--respond-to",
+    argument: "HOST:PORT",
+    variables: [{ name: "DATA_PUTTER_RESPOND_TO" }],
+    fileKey: "respond-to",
+    about: "a router's response port, to send all WriteTicketResponses to",
+    ...rules.address,
+    commands: none(["server"]),
+    defaultNote: "answered on the connection that the tickets came on",
+  }),
+  datastore: option({
+    flag: "--datastore",
+    argument: "WHICH",
+    variables: [{ name: "DATA_PUTTER_DATASTORE" }, { name: "REDIS_HOSTPORT", ...rules.redisHostPort }],
+    fileKey: "datastore",
+    about:
+      "where metadata is kept: embedded (ROOT/datastore) or redis://host:port; REDIS_HOSTPORT=host:port means Redis",
+    ...rules.datastore,
+    commands: { router: "embedded" },
+  }),
+  durability: option({
+    flag: "--durability",
+    argument: "WHEN",
+    variables: [{ name: "DATA_PUTTER_DURABILITY" }],
+    fileKey: "durability",
+    about: "what is acknowledged: disk (survives a power cut) or os (may be lost in one)",
+    ...rules.durability,
+    commands: all(["router", "server"], "disk"),
+  }),
+  logLevel: option({
+    flag: "--log-level",
+    argument: "LEVEL",
+    variables: [{ name: "DATA_PUTTER_LOG_LEVEL" }],
+    fileKey: "log-level",
+    about: "from which importance on the log (JSON lines on standard error) is written",
+    ...rules.logLevel,
+    commands: all(["router", "server"], "info"),
+  }),
+  config: option({
+    flag: "--config",
+    argument: "FILE",
+    variables: [{ name: "DATA_PUTTER_CONFIG" }],
+    about: "YAML file with options, each under its name without the dashes",
+    ...rules.path,
+    commands: none(configured),
+  }),
+  json: option({
+    flag: "--json",
+    about: "print JSON, one value a line, for programs",
+    ...rules.given,
+    commands: none(printing),
+  }),
+
+  output: option({
+    flag: "--output",
+    short: "-o",
+    argument: "FILE",
+    about: "write to FILE; it appears under this name when it is whole and on disk, until then it is FILE.part",
+    ...rules.path,
+    commands: none(["get"]),
+    defaultNote: "standard output",
+  }),
+  resume: option({
+    flag: "--resume",
+    about: "go on where FILE.part of an earlier get of the same object ends",
+    ...rules.given,
+    commands: none(["get"]),
+  }),
+  offset: option({
+    flag: "--offset",
+    argument: "BYTES",
+    about: "begin at this byte of the object",
+    ...rules.byteCount,
+    commands: { get: "0" },
+  }),
+  length: option({
+    flag: "--length",
+    argument: "BYTES",
+    about: "so many bytes, or fewer where the object ends",
+    ...rules.byteCount,
+    commands: none(["get"]),
+    defaultNote: "to the end of the object",
+  }),
+  limit: option({
+    flag: "--limit",
+    argument: "N",
+    about: "list at most so many objects",
+    ...rules.wholeNumber(1, Number.MAX_SAFE_INTEGER, "a whole number, at least 1"),
+    commands: none(["ls"]),
+    defaultNote: "all",
+  }),
+  after: option({
+    flag: "--after",
+    argument: "OBJECT",
+    about: "list the objects that come after this one",
+    ...rules.ticketId,
+    rule: "an ObjectID: 1 to 8 characters of 0-9 and A-Z",
+    commands: none(["ls"]),
+    defaultNote: "from the first",
+  }),
+  watch: option({
+    flag: "--watch",
+    about: "follow a write until it has ended",
+    ...rules.given,
+    commands: none(["stat"]),
+  }),
+  count: option({
+    flag: "--count",
+    argument: "N",
+    about: "tickets to send",
+    ...rules.ticketCount,
+    commands: none(["loopback"]),
+    defaultNote: "100000, or what FILE needs",
+  }),
+  connections: option({
+    flag: "--connections",
+    argument: "N",
+    about: "connections to send on",
+    ...rules.wholeNumber(1, 256),
+    commands: { loopback: "1" },
+  }),
+  inFlight: option({
+    flag: "--in-flight",
+    argument: "N",
+    about: "tickets that may wait for their answer, per connection",
+    ...rules.wholeNumber(1, 1_048_576),
+    commands: { loopback: "8192" },
+  }),
+  file: option({
+    flag: "--file",
+    argument: "FILE",
+    about: "send the bytes of FILE",
+    ...rules.path,
+    commands: none(["loopback"]),
+    defaultNote: "a fixed pattern",
+  }),
+  first: option({
+    flag: "--first",
+    argument: "TICKET",
+    about: "the first TicketID; the others follow it",
+    ...rules.ticketId,
+    commands: none(["loopback"]),
+    defaultNote: "one of the high ids, by chance, so that runs do not meet",
+  }),
+};
+
+export type Options = typeof options;
+export type OptionName = keyof Options;
+export type ValueOf<Name extends OptionName> = Options[Name] extends Option<infer Value> ? Value : never;
+
+/** The options of a command, in the order of the table. */
+export function optionsOf(command: CommandName): [OptionName, Option<unknown>][] {
+  const entries = Object.entries(options) as [OptionName, Option<unknown>][];
+  return entries.filter(([, { commands }]) => commands[command] !== undefined);
+}
+
+/** What holds where nothing is given, in words. */
+export function describeDefault({ commands, defaultNote }: Option<unknown>, command: CommandName): string | undefined {
+  return commands[command] ?? defaultNote;
+}
+
+function option<Value>(entry: Option<Value>): Option<Value> {
+  return entry;
+}
+
+function all<Name extends CommandName, Text extends string | null>(
+  names: readonly Name[],
+  value: Text,
+): { [Each in Name]: Text } {
+  return Object.fromEntries(names.map((name) => [name, value])) as { [Each in Name]: Text };
+}

@@ -1,0 +1,97 @@
+/** `verify [OBJECT...]`: the router reads everything, or what it is told, and says what does not verify. */
+import { formatId, type ObjectId } from "../core/ids.ts";
+import type { ObjectSummary, VerifyProgress } from "../router/object-requests.ts";
+import { objectIds, type StoreClient, withRouter } from "./client.ts";
+import { type Command, type CommandContext, note, progressFor } from "./context.ts";
+import { ExitCode } from "./exit.ts";
+import { plural } from "./format.ts";
+import type { Progress } from "./progress.ts";
+import { withStop } from "./signals.ts";
+
+export const verify: Command = {
+  name: "verify",
+  operands: "[OBJECT...]",
+  summary: "read and check everything, or some objects; print what is damaged",
+  description: `The router reads each ticket from disk and checks it against its keyed checksum. Each damaged one is a line: object, offset
+in the object, TicketID, kind (absent, corrupt), volume, where. The exit code is 1 if anything is damaged.`,
+  examples: [
+    ["verify", "the whole store"],
+    ["verify 1A 1B", "two objects"],
+    ["verify --json", "damages and a summary as JSON lines"],
+  ],
+  run: runVerify,
+};
+
+interface Totals {
+  objects: number;
+  tickets: number;
+  damages: number;
+}
+
+function runVerify(context: CommandContext): Promise<ExitCode> {
+  const ids = objectIds(context.operands);
+  const { settings, output } = context;
+  return withStop((stop) =>
+    withRouter(
+      context,
+      async (client) => {
+        const totals: Totals = { objects: 0, tickets: 0, damages: 0 };
+        if (ids.length === 0) await check(context, client, undefined, totals);
+        for (const id of ids) await check(context, client, id, totals);
+        if (settings.has("json")) await output.json(totals);
+        else {
+          const found = totals.damages === 0 ? "nothing is damaged" : `${plural(totals.damages, "ticket")} damaged`;
+          note(context, `${plural(totals.objects, "object")}, ${plural(totals.tickets, "ticket")} read: ${found}`);
+        }
+        return totals.damages === 0 ? ExitCode.ok : ExitCode.failed;
+      },
+      stop,
+    ),
+  );
+}
+
+async function check(
+  context: CommandContext,
+  client: StoreClient,
+  id: ObjectId | undefined,
+  totals: Totals,
+): Promise<void> {
+  const label = id === undefined ? "all objects" : formatId(id);
+  const total = id === undefined ? undefined : await ticketCountOf(client, id);
+  const progress = progressFor(context, { label, total, unit: "tickets" });
+  let last = { objects: 0, tickets: 0 };
+  try {
+    for await (const part of client.ask("verify", id === undefined ? {} : { a: id, b: 1 })) {
+      if (part.kind !== "json") continue;
+      last = part.value as VerifyProgress;
+      await showDamages(context, (part.value as VerifyProgress).damages, progress);
+      totals.damages += (part.value as VerifyProgress).damages.length;
+      progress.advance(last.tickets);
+    }
+  } finally {
+    progress.clear();
+  }
+  progress.end();
+  totals.objects += last.objects;
+  totals.tickets += last.tickets;
+}
+
+async function ticketCountOf(client: StoreClient, id: ObjectId): Promise<number | undefined> {
+  const summary = (await client.askJson("stat", { a: id })) as ObjectSummary | null;
+  return summary?.ticketCount;
+}
+
+async function showDamages(
+  { settings, output }: CommandContext,
+  damages: VerifyProgress["damages"],
+  progress: Progress,
+): Promise<void> {
+  if (damages.length > 0) progress.clear();
+  for (const damage of damages) {
+    if (settings.has("json")) await output.json(damage);
+    else {
+      const { object, offset, ticket, kind, volume, place } = damage;
+      await output.line(`object ${object}  offset ${offset}  ticket ${ticket}  ${kind}  volume ${volume} of ${place}`);
+    }
+  }
+}
