@@ -9,7 +9,10 @@ import path from "node:path";
 import type { Disk, DiskFile, OpenMode } from "./host.ts";
 import { lockDirectory } from "./node-lock.ts";
 
-/** A cached read takes microseconds; one that took longer came from the disk, and the next ones may too. */
+/**
+ * A cached read takes microseconds. Two in a row that took longer came from the disk, and the next ones may too; a single
+ * one can mean just that somebody else had the processor.
+ */
 const slowReadMs = 2;
 const slowPeriodMs = 250;
 /** The system takes so many pieces in one call. */
@@ -100,6 +103,7 @@ function openFlags(mode: OpenMode): number | undefined {
 class NodeFile implements DiskFile {
   readonly #fd: number;
   #slowUntil = 0;
+  #lastWasSlow = false;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -121,7 +125,9 @@ class NodeFile implements DiskFile {
     if (before < this.#slowUntil) return undefined;
     const count = fs.readSync(this.#fd, into, 0, into.length, position);
     const after = performance.now();
-    if (after - before > slowReadMs) this.#slowUntil = after + slowPeriodMs;
+    const slow = after - before > slowReadMs;
+    if (slow && this.#lastWasSlow) this.#slowUntil = after + slowPeriodMs;
+    this.#lastWasSlow = slow;
     return count;
   }
 

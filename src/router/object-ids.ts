@@ -15,6 +15,12 @@ export class ObjectIds {
     this.#router = router;
   }
 
+  /** The next id, if one is leased already. */
+  takeNow(): ObjectId | undefined {
+    if (this.#lease === undefined || this.#next === this.#lease.first + this.#lease.count) return undefined;
+    return this.#next++ as ObjectId;
+  }
+
   async take(): Promise<ObjectId> {
     while (this.#lease === undefined || this.#next === this.#lease.first + this.#lease.count) {
       this.#fetching ??= this.#fetch().finally(() => (this.#fetching = undefined));

@@ -61,7 +61,7 @@ export class ObjectReader {
     const ahead: Promise<Piece>[] = [];
     const plans = this.#plan(object, offset, length, bufferTicketCount[kind]);
     try {
-      for (let ended = false; ; ) {
+      for (let ended = false; ;) {
         while (!ended && ahead.length < readAheadCount) {
           const next = await plans.next();
           if (next.done === true) ended = true;
@@ -77,6 +77,26 @@ export class ObjectReader {
     }
   }
 
+  /** The plan for a whole object of one or two tickets that lie together; undefined for all others. */
+  planSingle(object: SavedObject): PiecePlan | undefined {
+    if (object.content.kind !== "runs" || object.content.runs.length !== 1) return undefined;
+    const { first, count } = object.content.runs[0]!;
+    if (count > bufferTicketCount.tiny || volumeOf(placement, first) !== volumeOf(placement, first + count - 1)) {
+      return undefined;
+    }
+    return { object: object.id, offset: 0, first, count, skip: 0, take: object.size };
+  }
+
+  /** The bytes of such an object: no generator, no reading ahead. */
+  async readSingle(plan: PiecePlan): Promise<Uint8Array> {
+    const { buffer } = await this.#load(plan, "tiny");
+    // From Node's pool: a buffer of its own costs more than the read.
+    const bytes = Buffer.allocUnsafe(plan.take);
+    bytes.set(buffer.data.subarray(0, plan.take));
+    buffer.release();
+    return bytes;
+  }
+
   /** Reads one ticket after the other where that is needed to find all damage; tells what was damaged. */
   async *check(object: SavedObject): AsyncGenerator<{ tickets: number; damages: Damage[] }> {
     for await (const plan of this.#plan(object, 0, object.size, bufferTicketCount.block)) {
@@ -84,7 +104,7 @@ export class ObjectReader {
       try {
         await this.#fetch(plan, buffer);
         const damages: Damage[] = [];
-        for (let from = 0; from < plan.count; ) {
+        for (let from = 0; from < plan.count;) {
           const good = this.#verified(plan, buffer, from);
           if (good === plan.count) break;
           damages.push(await this.#damageOf(plan, buffer, good));
@@ -120,8 +140,8 @@ export class ObjectReader {
 
   /** The index of the first ticket from `from` on that does not verify. */
   #verified({ first, count }: PiecePlan, buffer: TicketBuffer, from: number): number {
-    const data = buffer.data.subarray(from * ticketDataSize);
-    const sums = buffer.sums.subarray(from * checksumSize);
+    const data = from === 0 ? buffer.data : buffer.data.subarray(from * ticketDataSize);
+    const sums = from === 0 ? buffer.sums : buffer.sums.subarray(from * checksumSize);
     return from + this.#options.kernel.checkSums(first + from, count - from, data, sums);
   }
 
@@ -164,7 +184,7 @@ function* planRuns(object: SavedObject, offset: number, length: number, countMax
   const to = Math.ceil((offset + length) / ticketDataSize);
   let at = from;
   for (const run of sliceRuns(object.content.runs, from, to)) {
-    for (let done = 0; done < run.count; ) {
+    for (let done = 0; done < run.count;) {
       const first = (run.first + done) as TicketId;
       // A piece lies in one volume, so that one store has all of it.
       const inVolume = volumeEnd(placement, volumeOf(placement, first)) - first;

@@ -29,7 +29,11 @@ export interface ObjectSummary {
   readonly size?: number;
   readonly runCount?: number;
   readonly runs?: readonly { readonly first: string; readonly count: number }[];
-  readonly volumes?: readonly { readonly volume: string; readonly putter: string; readonly place: string | undefined }[];
+  readonly volumes?: readonly {
+    readonly volume: string;
+    readonly putter: string;
+    readonly place: string | undefined;
+  }[];
   readonly reason?: string;
 }
 
@@ -37,7 +41,10 @@ export interface VerifyProgress {
   /** So far. */
   readonly objects: number;
   readonly tickets: number;
-  readonly damages: readonly (Omit<Damage, "object" | "ticket"> & { readonly object: string; readonly ticket: string })[];
+  readonly damages: readonly (Omit<Damage, "object" | "ticket"> & {
+    readonly object: string;
+    readonly ticket: string;
+  })[];
 }
 
 export interface RouterStatus {
@@ -120,7 +127,7 @@ async function verify(router: Router, request: Request, reply: Reply): Promise<v
   if (request.b === 1) {
     await check(await savedObject(router, request.a));
   } else {
-    for (let after: ObjectId | undefined; !reply.signal.aborted; ) {
+    for (let after: ObjectId | undefined; !reply.signal.aborted;) {
       const page = await router.datastore.listObjects(after, limits.pageSizeMax);
       // Composed objects are made of others, which come by themselves.
       for (const record of page) {

@@ -11,7 +11,7 @@
  */
 import { assert, messageOf, StoreError } from "../core/errors.ts";
 import { checksumSize, groupTicketCount, ticketCountOf, ticketDataSize, TicketStatus } from "../core/frame.ts";
-import { formatId, type ObjectId, type TicketId } from "../core/ids.ts";
+import { type ObjectId, type TicketId } from "../core/ids.ts";
 import { type BufferKind, bufferTicketCount, type Kernel, type TicketBuffer } from "../core/kernel.ts";
 import { slotOf } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
@@ -20,6 +20,7 @@ import type { BatchOutcome } from "../core/ticket-store.ts";
 import type { Attributes, Datastore, Target, VersionRecord } from "../datastore/datastore.ts";
 import type { Host } from "../env/host.ts";
 import { placement, type Reservation, type TicketAllocator, type TicketLease } from "./ticket-allocator.ts";
+import { noteFailure, throwIfUnsaved } from "./write-failure.ts";
 
 export interface WriterOptions {
   readonly host: Host;
@@ -57,6 +58,8 @@ export class ObjectWriter {
   /** Tickets that this buffer may hold: less than it could where a group's end comes first. */
   #capacity = 0;
   #filled = 0;
+  /** Since when, as the clock's `monotonic` says. */
+  #bufferAt = 0;
   /** Less than one ticket's bytes, kept while parked. */
   #rest: Uint8Array | undefined;
   #reservation: Reservation | undefined;
@@ -91,9 +94,15 @@ export class ObjectWriter {
     return this.#unsaved > 0 || this.#waiting;
   }
 
+  /** For how long it has had the buffer that it fills now. */
+  get heldMs(): number {
+    return this.#buffer === undefined ? 0 : this.#options.host.clock.monotonic() - this.#bufferAt;
+  }
+
   /** Takes as many bytes as there is room for now. After fewer than all, `onRoom` is called when there is more. */
   offer(chunk: Uint8Array): number {
     if (this.#failure !== undefined) return chunk.length;
+    if (this.#putAside(chunk)) return chunk.length;
     let at = 0;
     while (at < chunk.length) {
       if (this.#buffer === undefined && !this.#takeBuffer()) {
@@ -112,6 +121,19 @@ export class ObjectWriter {
       this.fail(new StoreError("INVALID", `object size: at most ${limits.objectSizeMax} bytes`));
     }
     return chunk.length;
+  }
+
+  /** What trickles in while parked is kept outside the arena too, until it makes a ticket. */
+  #putAside(chunk: Uint8Array): boolean {
+    const rest = this.#rest;
+    if (rest === undefined || this.#buffer !== undefined || this.#waiting) return false;
+    if (rest.length + chunk.length >= ticketDataSize) return false;
+    const both = new Uint8Array(rest.length + chunk.length);
+    both.set(rest);
+    both.set(chunk, rest.length);
+    this.#rest = both;
+    this.size += chunk.length;
+    return true;
   }
 
   /** Gives the buffer back: whole tickets are sent, the rest is put aside. */
@@ -177,11 +199,7 @@ export class ObjectWriter {
     for (const lease of this.#leases) allocator.done(lease);
     this.#options.onClosed();
     if (this.#failure === undefined) return;
-    try {
-      await datastore.failObject(this.id, this.#failure.message, host.clock.now());
-    } catch (error) {
-      host.log.warn("a failed write could not be noted", { object: formatId(this.id), error: messageOf(error) });
-    }
+    await noteFailure(datastore, host, this.id, this.#failure.message);
   }
 
   /** A buffer to fill, with what was put aside at its beginning; false where none is free now. */
@@ -219,6 +237,7 @@ export class ObjectWriter {
 
   #fill(buffer: TicketBuffer): void {
     this.#buffer = buffer;
+    this.#bufferAt = this.#options.host.clock.monotonic();
     this.#filled = 0;
     this.#capacity = buffer.ticketCountMax;
     if (this.#hasReserved() && this.#reservation !== undefined) {
@@ -362,21 +381,10 @@ export class ObjectWriter {
       this.#noteProgress();
       return;
     }
-    const full = outcome.status === TicketStatus.noSpace;
-    const busy = outcome.status === TicketStatus.busy;
-    const where = this.#options.allocator.store.place;
-    const message = `${where}: ${outcome.reason ?? `status ${outcome.status}`}`;
-    if (!full && !busy) this.#retireVolumes();
-    this.fail(new StoreError(full ? "NO_SPACE" : busy ? "BUSY" : "UNAVAILABLE", message));
-  }
-
-  /** A volume that a write failed in is not written to again. */
-  #retireVolumes(): void {
-    const { allocator, host } = this.#options;
-    for (const { volume } of this.#leases) {
-      allocator.retire(volume).catch((error: unknown) => {
-        host.log.warn("a volume could not be sealed", { volume, error: messageOf(error) });
-      });
+    try {
+      throwIfUnsaved(outcome, this.#options.allocator, this.#leases, this.#options.host.log);
+    } catch (error) {
+      this.#failWith(error);
     }
   }
 

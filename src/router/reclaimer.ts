@@ -144,7 +144,7 @@ export class Reclaimer {
   async #run(): Promise<void> {
     const { datastore, host } = this.#options;
     try {
-      for (let after: number | undefined; !this.#stopped; ) {
+      for (let after: number | undefined; !this.#stopped;) {
         const volumes = await datastore.listVolumes(after, volumePageSize);
         for (const volume of volumes) if (!this.#stopped) await this.#consider(volume);
         if (volumes.length < volumePageSize) break;
@@ -202,7 +202,7 @@ export class Reclaimer {
 
   async #liveRuns(first: TicketId, end: TicketId): Promise<Run[]> {
     const live: Run[] = [];
-    for (let from = first; ; ) {
+    for (let from = first; ;) {
       const page = await this.#options.datastore.listRuns(from, end, runPageSize);
       for (const run of page) appendRun(live, { first: run.first, count: run.count });
       if (page.length < runPageSize) return live;

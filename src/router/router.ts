@@ -23,7 +23,9 @@ import { ObjectIds } from "./object-ids.ts";
 import { type Damage, ObjectReader, type Piece } from "./object-reader.ts";
 import { ObjectWriter, type WriterOptions, type WrittenObject } from "./object-writer.ts";
 import { Reclaimer, type ReclaimerOptions } from "./reclaimer.ts";
+import { type SmallWrite, smallSizeMax, writeSmall } from "./small-write.ts";
 import { placement, TicketAllocator } from "./ticket-allocator.ts";
+import { noteFailure, throwIfUnsaved } from "./write-failure.ts";
 
 export interface RouterOptions {
   readonly host: Host;
@@ -53,6 +55,8 @@ export class Router {
   readonly #reader: ObjectReader;
   readonly #reclaimer: Reclaimer;
   #turn = 0;
+  /** Writes of `put` that are under way. */
+  #smallWrites = 0;
   #closing = false;
   /** Called when the last writer is done, while closing. */
   #drained: (() => void) | undefined;
@@ -124,7 +128,7 @@ export class Router {
       onFailure: options.onFailure ?? ignore,
       onClosed: () => {
         this.#writers.delete(id);
-        if (this.#writers.size === 0) this.#drained?.();
+        this.#noteDrained();
       },
     };
     const writer = new ObjectWriter(writerOptions);
@@ -132,8 +136,9 @@ export class Router {
     return writer;
   }
 
-  /** Stores bytes that are at hand. */
+  /** Stores bytes that are at hand. They must not change before it resolves. */
   async put(bytes: Uint8Array, target: Target, attributes: Attributes): Promise<WrittenObject> {
+    if (bytes.length <= smallSizeMax) return this.#putSmall(bytes, target, attributes);
     let wake: () => void = ignore;
     const writer = await this.openWriter({
       sizeHint: bytes.length,
@@ -144,6 +149,38 @@ export class Router {
       await new Promise<void>((resolve) => (wake = resolve));
     }
     return writer.finish(target, attributes);
+  }
+
+  async #putSmall(bytes: Uint8Array, target: Target, attributes: Attributes): Promise<WrittenObject> {
+    if (this.#closing) throw new StoreError("BUSY", "the router is closing");
+    const { host, kernel, datastore } = this.#options;
+    const allocator = this.#chooseAllocator();
+    const id = this.#ids.takeNow() ?? (await this.#ids.take());
+    const size = bytes.length;
+    this.#smallWrites++;
+    let leases: SmallWrite["leases"] = [];
+    try {
+      const written = await writeSmall(kernel, allocator, bytes);
+      leases = written.leases;
+      for (const outcome of written.outcomes) throwIfUnsaved(outcome, allocator, leases, host.log);
+      const version = await datastore.saveObject(
+        { id, size, runs: written.runs, attributes },
+        target,
+        host.clock.now(),
+      );
+      return { id, size, version };
+    } catch (error) {
+      await noteFailure(datastore, host, id, messageOf(error));
+      throw error;
+    } finally {
+      for (const lease of leases) allocator.done(lease);
+      this.#smallWrites--;
+      this.#noteDrained();
+    }
+  }
+
+  #noteDrained(): void {
+    if (this.#writers.size === 0 && this.#smallWrites === 0) this.#drained?.();
   }
 
   /** Bytes `offset` to `offset` + `length`, in verified pieces that the taker releases. */
@@ -158,6 +195,15 @@ export class Router {
 
   /** All bytes of an object that is small enough to be had at once. */
   async get(object: SavedObject): Promise<Uint8Array> {
+    const single = this.#reader.planSingle(object);
+    if (single !== undefined) {
+      const end = this.#reclaimer.readerEnters();
+      try {
+        return await this.#reader.readSingle(single);
+      } finally {
+        end();
+      }
+    }
     const bytes = new Uint8Array(object.size);
     let at = 0;
     for await (const { buffer, skip, take } of this.read(object, 0, object.size)) {
@@ -235,7 +281,7 @@ export class Router {
   async close(): Promise<void> {
     this.#closing = true;
     await this.#reclaimer.stop();
-    if (this.#writers.size > 0) {
+    if (this.#writers.size > 0 || this.#smallWrites > 0) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
         this.#options.host.clock.after(limits.drainTimeoutMs, resolve);
@@ -258,7 +304,10 @@ export class Router {
     if (record === undefined) throw new StoreError("DAMAGED", `volume ${volume} is not known to the datastore`);
     const store = this.#stores.get(record.putter);
     if (store === undefined) {
-      throw new StoreError("UNAVAILABLE", `putter ${record.putter}, which has volume ${volume}, is not configured here`);
+      throw new StoreError(
+        "UNAVAILABLE",
+        `putter ${record.putter}, which has volume ${volume}, is not configured here`,
+      );
     }
     this.#located.set(volume, store);
     return store;

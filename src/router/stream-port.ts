@@ -31,9 +31,8 @@ export function openStreamPort(options: StreamPortOptions): Promise<Port> {
       port,
       ...(options.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: options.idleTimeoutMs }),
       onIdle: (receiver) => (receiver as StreamReceiver).giveUp(options.idleTimeoutMs ?? limits.idleTimeoutMs),
-      onTick: (receiver, idleMs) => {
-        if (idleMs >= limits.bufferIdleMs) (receiver as StreamReceiver).park();
-      },
+      onClosing: (receiver) => (receiver as StreamReceiver).interrupt(),
+      onTick: (receiver, idleMs) => (receiver as StreamReceiver).park(idleMs),
     },
     (connection) => new StreamReceiver(host, router, connection),
   );
@@ -47,6 +46,7 @@ class StreamReceiver implements WorkingReceiver {
   #opening = false;
   #finishing = false;
   #answered = false;
+  #answering = false;
   #closed = false;
 
   constructor(host: Host, router: Router, connection: Connection) {
@@ -56,7 +56,7 @@ class StreamReceiver implements WorkingReceiver {
   }
 
   get working(): boolean {
-    return this.#opening || this.#finishing || (this.#writer?.working ?? false);
+    return this.#opening || this.#finishing || this.#answering || (this.#writer?.working ?? false);
   }
 
   bytes(chunk: Uint8Array): number {
@@ -79,11 +79,25 @@ class StreamReceiver implements WorkingReceiver {
     void this.#writer?.abort(new StoreError("ABORTED", "the client went away before the end of its object"));
   }
 
-  park(): void {
-    if (!this.#finishing) this.#writer?.park();
+  /** Gives the buffer back where this client is slow. */
+  park(idleMs: number): void {
+    const writer = this.#writer;
+    if (this.#finishing || writer === undefined) return;
+    if (idleMs >= limits.bufferIdleMs || writer.heldMs >= limits.bufferHoldMs) writer.park();
+  }
+
+  /** The router closes: what is not whole stays out, and its client is told. */
+  interrupt(): void {
+    if (this.#finishing || this.#answered) return;
+    void this.#giveUpOn(this.#writer, new StoreError("ABORTED", "the router is closing"));
   }
 
   giveUp(idleTimeoutMs: number): void {
+    if (this.#answered) {
+      // It was told, and does not close its side.
+      this.#connection.destroy();
+      return;
+    }
     const error = new StoreError("ABORTED", `nothing was sent for ${idleTimeoutMs} ms`);
     if (this.#writer === undefined) void this.#refuse(error);
     else void this.#writer.abort(error).then(() => this.#refuse(error));
@@ -97,12 +111,12 @@ class StreamReceiver implements WorkingReceiver {
         onRoom: () => this.#connection.resume(),
         onFailure: (error) => {
           // Told at once: the client need not send the rest.
-          if (!this.#finishing) void this.#refuse(error).then(() => writer.abort(error));
+          if (!this.#finishing) void this.#giveUpOn(writer, error);
           this.#connection.resume();
         },
       });
       this.#writer = writer;
-      if (this.#closed) await writer.abort(new StoreError("ABORTED", "the client went away"));
+      if (this.#closed || this.#answered) await writer.abort(new StoreError("ABORTED", "the client went away"));
     } catch (error) {
       await this.#refuse(error);
     } finally {
@@ -127,6 +141,11 @@ class StreamReceiver implements WorkingReceiver {
     }
   }
 
+  async #giveUpOn(writer: ObjectWriter | undefined, error: StoreError): Promise<void> {
+    await this.#refuse(error);
+    await writer?.abort(error);
+  }
+
   async #refuse(error: unknown): Promise<void> {
     const reason = messageOf(error).replace(/\s+/g, " ");
     this.#host.log.warn("object not stored", { from: this.#connection.remoteHost, reason });
@@ -136,12 +155,15 @@ class StreamReceiver implements WorkingReceiver {
   async #answer(line: string): Promise<void> {
     if (this.#answered || this.#closed) return;
     this.#answered = true;
+    this.#answering = true;
     try {
       await writeOrCut(this.#host, this.#connection, new Uint8Array(Buffer.from(line)));
       await this.#connection.end();
     } catch (error) {
       this.#host.log.debug("answer not delivered", { error: messageOf(error) });
       this.#connection.destroy();
+    } finally {
+      this.#answering = false;
     }
   }
 }
