@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { StoreError } from "../src/core/errors.ts";
 import type { Datastore } from "../src/datastore/datastore.ts";
 import { openEmbedded, type EmbeddedOptions } from "../src/datastore/embedded.ts";
-import { fileTarget, now, refused, Writer } from "../src/datastore/fixture.contract.ts";
+import { now, refused, Writer } from "../src/datastore/fixture.contract.ts";
 import { GroupCommit } from "../src/datastore/group-commit.ts";
 import { LmdbFile } from "../src/datastore/lmdb-file.ts";
 import type { Transaction } from "../src/datastore/transaction.ts";

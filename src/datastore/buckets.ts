@@ -23,6 +23,13 @@ export function getBucket(reader: Reader, name: string): BucketRecord | undefine
   return stored === undefined ? undefined : { name, ...stored };
 }
 
+/** The versioning of a bucket, for a write in it; `bucket` in bytes. */
+export function versioningOf(tx: Transaction, bucket: string): Versioning {
+  const stored = tx.shared(Table.bucket + bucket, parseRecord<StoredBucket>);
+  if (stored === undefined) throw new StoreError("NOT_FOUND", `bucket ${textOf(bucket)} does not exist`);
+  return stored.versioning;
+}
+
 export function requireBucket(reader: Reader, name: string): BucketRecord {
   const bucket = getBucket(reader, name);
   if (bucket === undefined) throw new StoreError("NOT_FOUND", `bucket ${name} does not exist`);

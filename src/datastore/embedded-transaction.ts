@@ -7,18 +7,28 @@ export class EmbeddedTransaction implements Transaction {
   readonly #file: LmdbFile;
   /** Counters that were changed, written once for all operations of the group. */
   readonly #counters = new Map<string, number>();
+  readonly #shared = new Map<string, object>();
+  readonly #isGroup: boolean;
   changeCount = 0;
 
-  constructor(file: LmdbFile) {
+  /** `isGroup`: it lives no longer than a group's transaction, in which nobody else changes anything. */
+  constructor(file: LmdbFile, isGroup: boolean) {
     this.#file = file;
+    this.#isGroup = isGroup;
   }
-
-  want(): void {}
-
-  wantNew(): void {}
 
   get(key: string): string | undefined {
     return this.#file.get(key);
+  }
+
+  shared<Record extends object>(key: string, parse: (key: string, text: string) => Record): Record | undefined {
+    const known = this.#shared.get(key);
+    if (known !== undefined) return known as Record;
+    const text = this.#file.get(key);
+    if (text === undefined) return undefined;
+    const record = parse(key, text);
+    if (this.#isGroup) this.#shared.set(key, record);
+    return record;
   }
 
   range(start: string, end: string, limit: number): Entry[] {
@@ -35,11 +45,13 @@ export class EmbeddedTransaction implements Transaction {
 
   put(key: string, value: string): void {
     this.changeCount++;
+    this.#shared.delete(key);
     this.#file.put(key, value);
   }
 
   delete(key: string): void {
     this.changeCount++;
+    this.#shared.delete(key);
     this.#file.delete(key);
   }
 

@@ -60,7 +60,7 @@ class EmbeddedBackend implements Backend {
       durability === "disk" ? undefined : "durability os: commits are not waited for until they are on disk";
     this.#file = file;
     this.#log = log;
-    this.#reader = new EmbeddedTransaction(file);
+    this.#reader = new EmbeddedTransaction(file, false);
     this.#group = new GroupCommit({ transact: (body) => this.#transact(body) }, clock);
   }
 
@@ -88,7 +88,7 @@ class EmbeddedBackend implements Backend {
     let isDone = false;
     try {
       this.#file.transact(() => {
-        const transaction = new EmbeddedTransaction(this.#file);
+        const transaction = new EmbeddedTransaction(this.#file, true);
         body(transaction);
         transaction.putCounters();
         isDone = true;

@@ -69,7 +69,7 @@ export function endLeases(tx: Transaction, router: string): void {
     const number = volumeOf(layout, Number(key.slice(base.length + 1)));
     ended.set(number, (ended.get(number) ?? 0) + 1);
   }
-  tx.want(...[...ended.keys()].map(volumeKey));
+  tx.want?.(...[...ended.keys()].map(volumeKey));
   const volumes = [...ended].map(([number, count]) => ({ number, count, volume: requireVolume(tx, number) }));
   for (const { key } of leases) tx.delete(key);
   for (const { number, count, volume } of volumes) putVolume(tx, number, { ...volume, leases: volume.leases - count });
@@ -171,7 +171,7 @@ export function listVolumes(reader: Reader, after: number | undefined, limit: nu
 
 /** One past the last ticket of a volume that was leased. */
 export function leasedEnd(reader: Reader, number: number): number {
-  const stored = getRecord<StoredVolume>(reader, volumeKey(number));
+  const stored = reader.shared(volumeKey(number), parseRecord<StoredVolume>);
   return volumeStart(layout, number) + (stored?.leasedCount ?? 0);
 }
 

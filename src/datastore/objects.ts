@@ -59,7 +59,7 @@ export function failObject(tx: Transaction, id: ObjectId, reason: string, now: n
 export function failUnfinished(tx: Transaction, router: string, reason: string, now: number): number {
   const base = `${Table.unfinished}${routerBytes(router)}\0`;
   const ids = tx.range(base, base + lastByte, Number.MAX_SAFE_INTEGER).map((entry) => objectOfKey(entry.key));
-  tx.want(...ids.map(objectKey));
+  tx.want?.(...ids.map(objectKey));
   const records = ids.map((id) => getObjectRecord(tx, id));
   for (const [index, id] of ids.entries()) {
     const existing = records[index];
@@ -98,8 +98,8 @@ export function saveObject(tx: Transaction, object: NewObject, target: Target, n
   const pieces = checkNewObject(object);
   const key = objectKey(id);
   const name = target.kind === "file" ? fileName(target.bucket, target.key) : undefined;
-  tx.wantNew(id);
-  tx.want(...pieces.map((piece) => volumeKey(volumeOf(layout, piece.first))));
+  tx.wantNew?.(id);
+  tx.want?.(...pieces.map((piece) => volumeKey(volumeOf(layout, piece.first))));
   if (name !== undefined) wantFile(tx, name);
   const existing = getObjectRecord(tx, id);
   if (existing?.status === "saved" || tx.buried(id) !== undefined) return repeated(tx, existing, object, target, now);
@@ -147,7 +147,7 @@ export function saveObject(tx: Transaction, object: NewObject, target: Target, n
   return version;
 }
 
-function checkNewObject(object: NewObject): Run[] {
+function checkNewObject(object: NewObject): readonly Run[] {
   const { id, size, runs } = object;
   if (!(Number.isSafeInteger(id) && id >= 0 && id < idCount))
     throw new StoreError("INVALID", `object id ${id}: is none`);

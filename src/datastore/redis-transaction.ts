@@ -66,6 +66,11 @@ export class RedisTransaction implements Transaction {
     return value;
   }
 
+  shared<Record extends object>(key: string, parse: (key: string, text: string) => Record): Record | undefined {
+    const text = this.get(key);
+    return text === undefined ? undefined : parse(key, text);
+  }
+
   range(start: string, end: string, limit: number): readonly Entry[] {
     if (start >= end) return [];
     const id = `${start}\0\0${end}\0\0${limit}`;

@@ -37,14 +37,14 @@ export function release(tx: Transaction, id: ObjectId): void {
     unindexRuns(tx, runsOf(stored));
   } else {
     const parts = partsOf(stored);
-    tx.want(...parts.map((part) => objectKey(part.object)));
+    tx.want?.(...parts.map((part) => objectKey(part.object)));
     for (const part of parts) release(tx, part.object);
   }
 }
 
-/** Adds the runs of a new object to the index, and their tickets to the live ones of their volumes. */
-export function indexRuns(tx: Transaction, runs: readonly Run[], object: ObjectId): void {
-  for (const piece of splitRuns(runs)) {
+/** Adds runs that lie in one volume each to the index, and their tickets to the live ones of their volumes. */
+export function indexRuns(tx: Transaction, pieces: readonly Run[], object: ObjectId): void {
+  for (const piece of pieces) {
     const stored: StoredRun = { count: piece.count, object };
     tx.put(runKey(piece.first), JSON.stringify(stored));
     tx.add(liveCounter(volumeOf(layout, piece.first)), piece.count);
@@ -59,7 +59,8 @@ function unindexRuns(tx: Transaction, runs: readonly Run[]): void {
 }
 
 /** The same tickets, in runs that each lie in one volume. */
-export function splitRuns(runs: readonly Run[]): Run[] {
+export function splitRuns(runs: readonly Run[]): readonly Run[] {
+  if (runs.every(({ first, count }) => volumeOf(layout, first) === volumeOf(layout, first + count - 1))) return runs;
   const pieces: Run[] = [];
   for (const run of runs) {
     const end = run.first + run.count;

@@ -32,8 +32,11 @@ export interface ScanRequest {
 export type ScanEntry = Entry | { readonly prefix: string };
 
 export interface Reader {
-  want(...keys: string[]): void;
+  /** Not there where reads cost no rounds. */
+  want?(...keys: string[]): void;
   get(key: string): string | undefined;
+  /** As `get`, for a record that many operations read and few change: parsed once for all that share a commit. */
+  shared<Record extends object>(key: string, parse: (key: string, text: string) => Record): Record | undefined;
   /** Records from `start` on, before `end`. */
   range(start: string, end: string, limit: number): readonly Entry[];
   /** All requests see the same state. The cost follows what is returned: common prefixes are skipped over. */
@@ -53,7 +56,7 @@ export interface Transaction extends Reader {
    */
   bury(object: number, note: string): void;
   /** As `want`, for a commit of this object. */
-  wantNew(object: ObjectId): void;
+  wantNew?(object: ObjectId): void;
   buried(object: number): string | undefined;
 }
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { idCount, type TicketId } from "../core/ids.ts";
+import { idCount, type ObjectId, type TicketId } from "../core/ids.ts";
 import type { Datastore, Target } from "./datastore.ts";
 import { fileTarget, now, refused, Writer, type Fixture, type OpenFixture } from "./fixture.contract.ts";
 
@@ -238,6 +238,7 @@ export function uploadFacts(open: OpenFixture): void {
     const version = await datastore.completeUpload(upload, numbers, id, {}, fileTarget(bucket, "most"), now);
     expect(version.object).toBe(id);
     const record = await datastore.getObject(id);
+    expect(await datastore.listObjects((id - 1) as ObjectId, 1)).toEqual([record]);
     expect(record?.status === "saved" && record.content.kind === "parts" && record.content.parts.length).toBe(10_000);
     await datastore.deleteFile(bucket, "most", now);
     expect(await datastore.getObject(objects[9_999]!.id)).toBeUndefined();

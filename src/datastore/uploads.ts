@@ -41,7 +41,7 @@ export const composedPartsMax = 10 * partsMax;
 export function createUpload(tx: Transaction, upload: UploadRecord): void {
   const id = uploadBytes(upload.upload);
   const key = fileKeyBytes(upload.key);
-  tx.want(Table.upload + id);
+  tx.want?.(Table.upload + id);
   requireBucket(tx, upload.bucket);
   if (tx.get(Table.upload + id) !== undefined) throw new StoreError("CONFLICT", `upload ${upload.upload} exists`);
   const stored: StoredUpload = {
@@ -83,7 +83,7 @@ export function checkPart(tx: Transaction, upload: string, part: number): Stored
     throw new StoreError("INVALID", `part ${part}: must be 1 to ${partsMax}`);
   }
   const id = uploadBytes(upload);
-  tx.want(Table.upload + id, partKey(id, part));
+  tx.want?.(Table.upload + id, partKey(id, part));
   requireUpload(tx, upload);
   return getRecord<StoredPart>(tx, partKey(id, part));
 }
@@ -107,7 +107,7 @@ export function copyPart(
   attributes: Attributes,
   now: number,
 ): void {
-  tx.want(objectKey(object));
+  tx.want?.(objectKey(object));
   const replaced = checkPart(tx, upload, part);
   const source = getObjectRecord(tx, object);
   if (source?.status !== "saved") {
@@ -137,8 +137,8 @@ export function completeUpload(
 ): VersionRecord {
   if (!(Number.isSafeInteger(id) && id >= 0 && id < idCount))
     throw new StoreError("INVALID", `object id ${id}: is none`);
-  tx.wantNew(id);
-  tx.want(Table.upload + uploadBytes(upload));
+  tx.wantNew?.(id);
+  tx.want?.(Table.upload + uploadBytes(upload));
   const existing = getObjectRecord(tx, id);
   if (existing?.status === "saved" || tx.buried(id) !== undefined) {
     const size = existing?.status === "saved" ? existing.size : 0;
@@ -178,7 +178,7 @@ export function abortUpload(tx: Transaction, upload: string): boolean {
   const record = getUpload(tx, upload);
   if (record === undefined) return false;
   const parts = storedParts(tx, upload);
-  tx.want(...[...parts.values()].map((part) => objectKey(part.object)));
+  tx.want?.(...[...parts.values()].map((part) => objectKey(part.object)));
   removeUpload(tx, record, parts);
   for (const part of parts.values()) release(tx, part.object);
   return true;
@@ -211,7 +211,7 @@ function flatten(
 ): { pairs: [number, number][]; composed: { id: ObjectId; leaves: ObjectId[] }[] } {
   const pairs: [number, number][] = [];
   const composed: { id: ObjectId; leaves: ObjectId[] }[] = [];
-  tx.want(...parts.filter((part) => part.composed === true).map((part) => objectKey(part.object)));
+  tx.want?.(...parts.filter((part) => part.composed === true).map((part) => objectKey(part.object)));
   for (const part of parts) {
     if (part.composed !== true) {
       pairs.push([part.object, part.size]);
@@ -233,7 +233,7 @@ function flatten(
 
 /** The new object refers to the leaves instead of to what was taken apart. */
 function handOver(tx: Transaction, composed: readonly { id: ObjectId; leaves: ObjectId[] }[]): void {
-  tx.want(...composed.flatMap((part) => part.leaves.map(objectKey)));
+  tx.want?.(...composed.flatMap((part) => part.leaves.map(objectKey)));
   for (const { id, leaves } of composed) {
     for (const leaf of leaves) {
       const stored = getObjectRecord(tx, leaf);

@@ -9,7 +9,7 @@
 import { StoreError } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
 import { bucketNameSizeMax } from "../core/limits.ts";
-import { bucketKey, requireBucket } from "./buckets.ts";
+import { bucketKey, requireBucket, versioningOf } from "./buckets.ts";
 import {
   nullVersion,
   type Attributes,
@@ -49,7 +49,7 @@ export function fileName(bucket: string, key: string): FileName {
 
 /** Says early that a write to this file will follow. */
 export function wantFile(tx: Transaction, name: FileName): void {
-  tx.want(Table.bucket + name.bucket, Table.file + name.file);
+  tx.want?.(Table.bucket + name.bucket, Table.file + name.file);
 }
 
 /** A file that a write was checked against; nothing is changed yet. */
@@ -66,7 +66,7 @@ export interface FilePlan extends FileName {
 export function planVersion(tx: Transaction, name: FileName, condition?: Condition): FilePlan {
   const { bucket, key, file } = name;
   wantFile(tx, name);
-  const { versioning } = requireBucket(tx, textOf(bucket));
+  const versioning = versioningOf(tx, bucket);
   const current = getRecord<StoredVersion>(tx, Table.file + file);
   if (condition !== undefined) checkCondition(condition, current, `${textOf(bucket)}/${textOf(key)}`);
   const previousNull = versioning === "suspended" && current?.null !== true ? findNull(tx, file) : undefined;
@@ -100,7 +100,7 @@ export function applyVersion(
 }
 
 export function copyVersion(tx: Transaction, object: ObjectId, target: FileTarget, now: number): VersionRecord {
-  tx.want(objectKey(object));
+  tx.want?.(objectKey(object));
   const plan = planVersion(tx, fileName(target.bucket, target.key), target.condition);
   const source = getObjectRecord(tx, object);
   if (source?.status !== "saved") throw new StoreError("NOT_FOUND", `object ${object}: the source of the copy is gone`);
@@ -202,7 +202,7 @@ function findVersion(reader: Reader, bucket: string, key: string, version: strin
   const { key: keyBytes, file } = fileName(bucket, key);
   const byNull = version === nullVersion;
   const order = byNull ? undefined : orderOfText(version);
-  reader.want(bucketKey(bucket), Table.file + file, byNull ? Table.nullVersion + file : versionKey(file, order ?? 0));
+  reader.want?.(bucketKey(bucket), Table.file + file, byNull ? Table.nullVersion + file : versionKey(file, order ?? 0));
   requireBucket(reader, bucket);
   if (!byNull && order === undefined) return undefined;
   const current = getRecord<StoredVersion>(reader, Table.file + file);
