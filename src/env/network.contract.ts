@@ -236,6 +236,31 @@ export function networkContract(name: string, make: () => NetworkUnderTest): voi
       }
     });
 
+    it("what waits is not overwritten by what other connections receive", async () => {
+      const far: TestReceiver[] = [];
+      await listen((connection) => {
+        const one = receiver(10);
+        far.push(one);
+        start(connection, one);
+      });
+      const texts = ["a", "b", "c"].map((letter) => letter.repeat(300));
+      for (const text of texts) {
+        const near = await connect();
+        start(near, receiver());
+        await network.drive(near.write(Buffer.from(text)));
+        await network.drive(near.end());
+      }
+      const all = (): string[] => far.map(({ received }) => received.toString("latin1")).sort();
+      for (let turn = 0; turn < 1000 && all().join("").length < 900; turn++) {
+        await network.drive(new Promise<void>((resolve) => network.soon(resolve)));
+      }
+      expect(all()).toEqual(texts);
+      for (const { connection, closedCalled } of far) {
+        connection!.destroy();
+        await network.drive(closedCalled);
+      }
+    });
+
     it("connections beyond the maximum are closed at once", async () => {
       await listen((connection) => start(connection, receiver()), { connectionsMax: 1 });
       const first = await connect();

@@ -7,7 +7,7 @@ import type { SimulatedDisk } from "../../sim/simulated-disk.ts";
 import { type SimulatedHost, Simulation } from "../../sim/simulated-host.ts";
 import { VolumeHarness } from "../../sim/volume-harness.ts";
 import { TicketStatus } from "../core/frame.ts";
-import type { TicketId } from "../core/ids.ts";
+import { parseId, type TicketId } from "../core/ids.ts";
 import { depths, layoutOf, ticketPath, volumeEnd, volumeOf, volumeStart } from "../core/layout.ts";
 import type { Run } from "../core/run.ts";
 import { nodeHost } from "../env/node-host.ts";
@@ -235,6 +235,27 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
     }
   });
 
+  it("what was being written when reclaiming began is kept where it is live", async () => {
+    for (let seed = 0; seed < 25; seed++) {
+      const prepared = await prepare(seed, depth);
+      const { simulation, machine, harness, store, random } = prepared;
+      const first = start + (depth === 4 ? 30 : 200);
+      const count = depth === 4 ? 1 : 3;
+      const writing = harness.write(store, first, count, 1);
+      for (let steps = random.below(12); steps > 0; steps--) await simulation.clock.step();
+      // What the write asks of the disk from here on takes longer than all of reclaiming may.
+      machine.disk.delayMaxMs = 200;
+      for (let steps = random.below(3); steps > 0; steps--) await simulation.clock.step();
+      machine.disk.delayMaxMs = 1;
+      await simulation.clock.run(store.reclaim(start, end, [...prepared.live, run(first, count)], atOnce));
+      expect((await simulation.clock.run(writing)).status).toBe(TicketStatus.saved);
+      machine.cutPower("lose");
+      await prepared.restart();
+      const found = await simulation.clock.run(prepared.harness.versions(prepared.store, first, count));
+      expect({ seed, found }).toEqual({ seed, found: Array.from({ length: count }, () => 1) });
+    }
+  });
+
   it("a rewriting that fails leaves the volume as it was, and no half copy", async () => {
     if (depth === 4) return expect((await prepare(1, 4)).liveTickets.length).toBeGreaterThan(0);
     for (const operation of ["write", "sync", "truncate", "read", "create"] as const) {
@@ -259,25 +280,31 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
 
 describe("beside reclaiming", () => {
   it("tickets are written to volumes whose directories are just being removed", async () => {
-    for (let seed = 0; seed < 60; seed++) {
+    for (let seed = 0; seed < 100; seed++) {
       const simulation = new Simulation(seed);
       const machine = simulation.machine("a");
       const harness = new VolumeHarness();
       const open = (): Promise<VolumeStore> =>
         simulation.clock.run(harness.open(machine.start(), { root: "/data", depth: 4 }));
       const store = await open();
-      await simulation.clock.run(harness.write(store, start, 1, 1));
-      const reclaiming = store.reclaim(start, (start + 1) as TicketId, [], atOnce);
+      // One beside it, and one whose file lies in the directory above it.
+      const [reclaimed, ...neighbours] = ["AABBCCDD", "AABBCCDE", "AABBCC"].map((id) => parseId<TicketId>(id)!);
       const statuses: number[] = [];
-      const neighbour = start + 1;
-      simulation.clock.after(simulation.random.fraction() * 6, () => {
+      const begin = (neighbour: number): void => {
         void harness.write(store, neighbour, 1, 1).then(({ status }) => statuses.push(status));
-      });
+      };
+      await simulation.clock.run(harness.write(store, reclaimed!, 1, 1));
+      const reclaiming = store.reclaim(reclaimed!, (reclaimed! + 1) as TicketId, [], atOnce);
+      for (const neighbour of neighbours)
+        simulation.clock.after(simulation.random.fraction() * 6, () => begin(neighbour));
       await simulation.clock.run(reclaiming);
       await simulation.clock.runUntilIdle();
-      expect({ seed, statuses }).toEqual({ seed, statuses: [TicketStatus.saved] });
+      expect({ seed, statuses }).toEqual({ seed, statuses: [TicketStatus.saved, TicketStatus.saved] });
       machine.cutPower("lose");
-      expect(await simulation.clock.run(harness.versions(await open(), neighbour, 1))).toEqual([1]);
+      const after = await open();
+      for (const neighbour of neighbours) {
+        expect(await simulation.clock.run(harness.versions(after, neighbour, 1))).toEqual([1]);
+      }
     }
   });
 });
