@@ -23,7 +23,6 @@ export interface StoreClient {
   readonly kernel: Kernel;
   readonly where: string;
   readonly fingerprint: string;
-  /** As `RequestClient.ask`, but a router that has gone silent is an error. */
   ask(operation: string, numbers?: Numbers): AsyncGenerator<AnswerPart>;
   askJson(operation: string, numbers?: Numbers): Promise<unknown>;
   close(): void;
@@ -50,22 +49,18 @@ export async function withRouter<Value>(
   const client = await connectPatiently(nodeHost(silentLog), kernel, fingerprint, address);
   const stop = (): void => client.close();
   signal?.addEventListener("abort", stop, { once: true });
-  const ask = (operation: string, numbers: Numbers = {}): AsyncGenerator<AnswerPart> =>
-    patiently(client, formatAddress(address), client.ask(operation, numbers));
   try {
     if (signal?.aborted === true) client.close();
     return await work({
       kernel,
       where: formatAddress(address),
       fingerprint,
-      ask,
-      askJson: async (operation, numbers) => {
-        let value: unknown;
-        for await (const part of ask(operation, numbers)) if (part.kind === "json") value = part.value;
-        return value;
-      },
+      ask: (operation, numbers) => client.ask(operation, numbers),
+      askJson: (operation, numbers) => client.askJson(operation, numbers),
       close: stop,
     });
+  } catch (error) {
+    throw signal?.aborted === true ? new StoreError("ABORTED", "stopped", { cause: error }) : error;
   } finally {
     signal?.removeEventListener("abort", stop);
     client.close();
@@ -90,42 +85,19 @@ export async function connectPatiently(
     connect: async (options) => (connection = await host.network.connect(options)),
   };
   try {
-    return await RequestClient.connect({ host: { ...host, network }, kernel, fingerprint, address });
+    return await RequestClient.connect({
+      host: { ...host, network },
+      kernel,
+      fingerprint,
+      address,
+      answerTimeoutMs: silenceMsMax,
+    });
   } catch (error) {
     if (!silent || connection === undefined) throw error;
     const what = `${formatAddress(address)} takes connections but does not answer as data-putter does`;
     throw new StoreError("UNAVAILABLE", `${what}: is it the right port?`, { cause: error });
   } finally {
     clearTimeout(timer);
-  }
-}
-
-async function* patiently(
-  client: RequestClient,
-  where: string,
-  parts: AsyncGenerator<AnswerPart>,
-): AsyncGenerator<AnswerPart> {
-  let silent = false;
-  try {
-    for (;;) {
-      const timer = setTimeout(() => {
-        silent = true;
-        client.close();
-      }, silenceMsMax);
-      let next: IteratorResult<AnswerPart>;
-      try {
-        next = await parts.next();
-      } finally {
-        clearTimeout(timer);
-      }
-      if (next.done === true) return;
-      yield next.value;
-    }
-  } catch (error) {
-    if (!silent) throw error;
-    throw new StoreError("UNAVAILABLE", `${where} said nothing for ${silenceMsMax / 1000} s`, { cause: error });
-  } finally {
-    await parts.return(undefined);
   }
 }
 

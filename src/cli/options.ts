@@ -39,7 +39,7 @@ export interface Option<Value> extends rules.Rule<Value> {
   /** Default as text, by command; `null` where there is none. Other commands do not have the option. */
   readonly commands: { readonly [Name in CommandName]?: string | null };
   /** Said in place of a default that is no fixed text. */
-  readonly defaultNote?: string;
+  readonly defaultNote?: string | ((command: CommandName) => string);
   /** Its value is never shown. */
   readonly secret?: true;
 }
@@ -122,8 +122,10 @@ export const options = {
     about: "file that holds the shared key",
     ...rules.path,
     commands: none([...keyed, "key show"]),
-    defaultNote:
-      "router and server: ROOT/key, made at the first start; other commands: the first of ./data/key and ./key that is there",
+    defaultNote: (command) =>
+      command === "router" || command === "server"
+        ? "ROOT/key, made at the first start"
+        : "the first of data/key and key that is there",
   }),
   key: option({
     variables: [{ name: "DATA_PUTTER_KEY" }],
@@ -140,7 +142,7 @@ export const options = {
     about: "directories per TicketID, chosen when the data directory is made and fixed from then on",
     ...rules.depth,
     commands: none(["router", "server"]),
-    defaultNote: "what the directory has; a new one gets 2 (router) or 4 (server)",
+    defaultNote: (command) => `what the directory has; for a new one ${command === "router" ? "2" : "4"}`,
   }),
   putters: option({
     flag: "--putters",
@@ -310,7 +312,7 @@ export function optionsOf(command: CommandName): [OptionName, Option<unknown>][]
 
 /** What holds where nothing is given, in words. */
 export function describeDefault({ commands, defaultNote }: Option<unknown>, command: CommandName): string | undefined {
-  return commands[command] ?? defaultNote;
+  return commands[command] ?? (typeof defaultNote === "function" ? defaultNote(command) : defaultNote);
 }
 
 function option<Value>(entry: Option<Value>): Option<Value> {

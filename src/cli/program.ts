@@ -34,6 +34,9 @@ export const commands: readonly Command[] = [
   bench,
 ];
 
+/** Columns of help that stands on no terminal. */
+const helpWidth = 100;
+
 /** What the command line said. */
 interface Chosen {
   readonly command: Command;
@@ -47,8 +50,9 @@ const about = `A durable object store: what is acknowledged is on disk, what is 
   nc -N 127.0.0.1 5001 < FILE               store a file (or: data-putter put FILE)
   data-putter get OBJECT -o FILE            get it back`;
 
-const sourcesText = `Options can also be given as variables (DATA_PUTTER_PORT for --port) and in the YAML file of --config; a flag counts
-before a variable, a variable before the file. Each command has its own --help; docs/configuration.md has all of it.`;
+const sourcesText = `Options can also be given as variables (DATA_PUTTER_PORT for --port) and in the YAML file of
+--config; a flag counts before a variable, a variable before the file. Each command has its own
+--help; docs/configuration.md has all of it.`;
 
 /** Runs a command line (without node and script); resolves to the exit code. */
 export async function run(words: readonly string[]): Promise<ExitCode> {
@@ -120,7 +124,10 @@ function addCommand(parent: Commander, name: string, command: Command, choose: (
 function prepared(program: Commander): Commander {
   return program
     .exitOverride()
-    .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
+    .configureOutput({
+      getOutHelpWidth: () => process.stdout.columns ?? helpWidth,
+      getErrHelpWidth: () => process.stderr.columns ?? helpWidth,
+    })
     .showHelpAfterError("(--help tells more)");
 }
 
@@ -140,7 +147,8 @@ function commanderOption(option: Option<unknown>, command: Command): CommanderOp
 }
 
 function descriptionOf({ summary, description }: Command): string {
-  return `${summary[0]!.toUpperCase()}${summary.slice(1)}.\n\n${description}`;
+  // Lines of a paragraph are joined: help breaks them where its own width wants it.
+  return `${summary[0]!.toUpperCase()}${summary.slice(1)}.\n\n${description.replace(/(?<!\n)\n(?!\n)/g, " ")}`;
 }
 
 function helpAfter(command: Command): string {

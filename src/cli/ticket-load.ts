@@ -108,7 +108,10 @@ class TicketLoad {
     const batchesMax = Math.floor(inFlight / batchMax);
     try {
       while (!stop.aborted && !this.#hopeless && this.#lostReason === undefined) {
-        while (underWay.size >= batchesMax) await Promise.race(underWay);
+        if (underWay.size >= batchesMax) {
+          await Promise.race(underWay);
+          continue;
+        }
         const index = this.#given;
         const left = this.#options.count - index;
         if (left === 0) break;
