@@ -1,14 +1,14 @@
 /**
  * No container engine runs where these tests do. So the Dockerfile and the compose files are taken at their word: what
  * they name must exist, and the commands that they would run are run outside, with `/data`, host names and ports
- * replaced, against a real redis-server.
+ * replaced, against a real redis-server. tests/long/docker-build.test.ts goes through the build's steps.
  */
 import { existsSync } from "node:fs";
-import { chmod, cp, readFile, writeFile } from "node:fs/promises";
+import { chmod, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { type Dockerfile, isIgnored, parseDockerfile, type Stage } from "./support/dockerfile.ts";
+import { copiesOf, type Dockerfile, isIgnored, parseDockerfile, runsOf, type Stage } from "./support/dockerfile.ts";
 import { freePort, projectRoot, type Service, someBytes, Workplace } from "./support/program.ts";
 import { hasRedisServer } from "./support/redis-server.ts";
 
@@ -31,7 +31,7 @@ afterAll(async () => {
 describe("Dockerfile", () => {
   test("everything that is copied into the image exists and is not ignored", async () => {
     const ignore = await readFile(path.join(projectRoot, ".dockerignore"), "utf8");
-    const sources = dockerfile.stages.flatMap(({ copies }) => copies.filter(({ from }) => from === undefined));
+    const sources = dockerfile.stages.flatMap((stage) => copiesOf(stage).filter(({ from }) => from === undefined));
     expect(sources.length).toBeGreaterThan(0);
     for (const { sources: names } of sources) {
       for (const name of names) {
@@ -49,10 +49,10 @@ describe("Dockerfile", () => {
   });
 
   test("the image has only production dependencies, from a stage of their own", () => {
-    const modules = image.copies.find(({ sources }) => sources.some((name) => name.endsWith("node_modules")));
+    const modules = copiesOf(image).find(({ sources }) => sources.some((name) => name.endsWith("node_modules")));
     const stage = dockerfile.stages.find(({ name }) => name === modules?.from);
-    expect(stage?.runs).toEqual(["npm ci --omit=dev"]);
-    expect(image.runs.filter((line) => line.includes("npm"))).toEqual([]);
+    expect(stage && runsOf(stage)).toEqual(["npm ci --omit=dev"]);
+    expect(runsOf(image).filter((line) => line.includes("npm"))).toEqual([]);
   });
 
   test("it runs as an ordinary user, whose data directory is a volume, on the documented ports", () => {
@@ -60,7 +60,7 @@ describe("Dockerfile", () => {
     expect(image.volumes).toEqual(["/data"]);
     expect(image.exposed).toEqual(["5001", "5002"]);
     expect(image.workdir).toBe("/data");
-    expect(image.runs.join("\n")).toContain("chown node:node /data");
+    expect(runsOf(image).join("\n")).toContain("chown node:node /data");
     // Docker stops by SIGKILL after its patience; the program needs 10 s at most (limits.drainTimeoutMs).
     expect(image.stopSignal).toBe("SIGTERM");
   });
@@ -81,7 +81,7 @@ describe("Dockerfile", () => {
     });
 
     const startImage = (): Promise<Service> => {
-      const [program, ...args] = outside([...image.entrypoint, ...image.command], { "/data": root });
+      const [program, ...args] = outside([...image.entrypoint, ...image.command], [["/data", root]]);
       return place.start(program!, args, { cwd: root, env, ready: /key fingerprint/ });
     };
     const healthcheck = async (): Promise<number | null> => {
@@ -109,43 +109,12 @@ describe("Dockerfile", () => {
     });
 
     test("REDIS_HOSTPORT that is no address stops the start with the variable's name", async () => {
-      const [program, ...args] = outside([...image.entrypoint, ...image.command], { "/data": root });
+      const [program, ...args] = outside([...image.entrypoint, ...image.command], [["/data", root]]);
       const outcome = await place.run(program!, args, { cwd: root, env: { ...env, REDIS_HOSTPORT: "nonsense" } });
       expect(outcome.code).toBe(2);
       expect(outcome.stderr).toContain("REDIS_HOSTPORT");
     });
   });
-
-  test("what is built runs with production dependencies alone", async () => {
-    const app = await place.folder("app");
-    for (const name of ["package.json", "package-lock.json", ".npmrc"])
-      await cp(path.join(projectRoot, name), path.join(app, name));
-    const stage = dockerfile.stages.find(({ name }) => name === "dependencies")!;
-    for (const line of stage.runs) await place.done("sh", ["-c", line], { cwd: app, timeoutMs: 120_000 });
-    expect(existsSync(path.join(app, "node_modules", "lmdb"))).toBe(true);
-    for (const name of ["typescript", "vitest", "assemblyscript", "oxlint"]) {
-      expect(existsSync(path.join(app, "node_modules", name)), name).toBe(false);
-    }
-    for (const name of ["dist", "bin"])
-      await cp(path.join(projectRoot, name), path.join(app, name), { recursive: true });
-
-    const alone = await Workplace.make(path.join(app, "bin", "data-putter.cjs"));
-    try {
-      const root = await alone.folder("data");
-      const env = { DATA_PUTTER_PORT: String(await freePort()), DATA_PUTTER_RESPONSE_PORT: String(await freePort()) };
-      const service = await alone.start("data-putter", ["router", "--root", root], {
-        cwd: root,
-        env,
-        ready: /fingerprint/,
-      });
-      const said = await alone.done("data-putter", ["put", path.join(place.directory, "file")], { cwd: root, env });
-      await alone.done("data-putter", ["get", said.split(" ")[0]!, "-o", "back"], { cwd: root, env });
-      expect(await readFile(path.join(root, "back"))).toEqual(bytes);
-      expect(await service.stop()).toBe(0);
-    } finally {
-      await alone.remove();
-    }
-  }, 180_000);
 });
 
 describe("the scripts", () => {
@@ -302,17 +271,20 @@ describe.each(["compose.yaml", "compose.cluster.yaml"])("%s", (name) => {
       test("a server whose container has ended is ill", async () => {
         const line = compose.services["server-1"]!.healthcheck!.test.slice(1);
         const nothing = String(await freePort());
-        const [program, ...args] = outside(line, { "5000": nothing });
+        const [program, ...args] = outside(line, [["5000", nothing]]);
         expect((await place.run(program!, args, { cwd: services.root })).code).toBe(1);
       });
     }
   });
 });
 
+/** What stands in a container's command, and what stands there here. */
+type Replacement = readonly [container: string, here: string];
+
 interface Running {
   readonly byName: Record<string, Service>;
   readonly ports: Record<string, number>;
-  readonly replacements: Record<string, Record<string, string>>;
+  readonly replacements: Record<string, Replacement[]>;
   /** What a client on this machine needs. */
   readonly env: Record<string, string>;
   /** The router's /data. */
@@ -322,22 +294,23 @@ interface Running {
 /** Starts what a compose file describes, in the order of `depends_on`; `before`: on the same data and ports. */
 async function startAll(name: string, compose: Compose, before?: Running): Promise<Running> {
   const key = "000102030405060708090a0b0c0d0e0f";
-  const names = Object.keys(compose.services).sort(
-    (a, b) => Number(dependsOn(compose, a, b)) - Number(dependsOn(compose, b, a)),
-  );
+  const dependencies = (service: string): number => Object.keys(compose.services[service]!.depends_on ?? {}).length;
+  const names = Object.keys(compose.services).sort((a, b) => dependencies(a) - dependencies(b));
   const ports: Record<string, number> = { ...before?.ports };
   for (const service of [...names, "responses"]) ports[service] ??= await freePort();
   const byName: Record<string, Service> = {};
+  let root = "";
   const replacements: Running["replacements"] = {};
   let env: Record<string, string> = {};
   for (const service of names) {
     const { command, environment = {} } = compose.services[service]!;
     const data = await place.folder(`${name}-${service}`);
-    const replaced = { "/data": data, "5000": String(ports[service]) };
+    const addresses = names.map((other): Replacement => {
+      return [`${other}:${other === "redis" ? 6379 : 5000}`, `127.0.0.1:${ports[other]}`];
+    });
+    // In this order: a bare 5000 is the port that a healthcheck connects to.
+    const replaced: Replacement[] = [...addresses, ["/data", data], ["5000", String(ports[service])]];
     replacements[service] = replaced;
-    for (const other of names) {
-      Object.assign(replaced, { [`${other}:${other === "redis" ? 6379 : 5000}`]: `127.0.0.1:${ports[other]}` });
-    }
     const isRedis = service === "redis";
     const own = Object.entries(environment).map(([variable, value]) => {
       return [variable, value.startsWith("${DATA_PUTTER_KEY:?") ? key : outside([value], replaced)[0]!];
@@ -345,6 +318,7 @@ async function startAll(name: string, compose: Compose, before?: Running): Promi
     const settings = Object.fromEntries(own) as Record<string, string>;
     if (!isRedis) settings["DATA_PUTTER_PORT"] = String(ports[service]);
     if (service === "router") {
+      root = data;
       settings["DATA_PUTTER_RESPONSE_PORT"] = String(ports["responses"]);
       env = { ...settings };
       delete env["REDIS_HOSTPORT"];
@@ -357,13 +331,9 @@ async function startAll(name: string, compose: Compose, before?: Running): Promi
       ready: isRedis ? /Ready to accept connections/ : /key fingerprint/,
     });
   }
-  const running = { byName, ports, replacements, env, root: replacements["router"]!["/data"]! };
+  const running = { byName, ports, replacements, env, root };
   await untilPuttersAreFound(compose, running);
   return running;
-}
-
-function dependsOn(compose: Compose, service: string, other: string): boolean {
-  return compose.services[service]?.depends_on?.[other] !== undefined;
 }
 
 /** A router takes putters up when they answer, in the background. */
@@ -377,9 +347,9 @@ async function untilPuttersAreFound(compose: Compose, { env, root }: Running): P
 }
 
 /** A command of the container as it runs here. */
-function outside(line: readonly string[], replaced: Readonly<Record<string, string>>): string[] {
+function outside(line: readonly string[], replaced: readonly Replacement[]): string[] {
   return line.map((word) => {
-    const here = Object.entries(replaced).reduce((text, [from, to]) => text.replaceAll(from, to), word);
+    const here = replaced.reduce((text, [from, to]) => text.replaceAll(from, to), word);
     return here === "0.0.0.0" ? "127.0.0.1" : here;
   });
 }

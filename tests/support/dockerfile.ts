@@ -7,11 +7,13 @@ export interface Copy {
   readonly target: string;
 }
 
+export type Step = { readonly kind: "copy"; readonly copy: Copy } | { readonly kind: "run"; readonly line: string };
+
 export interface Stage {
   readonly name: string | undefined;
   readonly base: string;
-  readonly copies: Copy[];
-  readonly runs: string[];
+  /** COPY and RUN, in their order. */
+  readonly steps: Step[];
   readonly environment: Record<string, string>;
   readonly volumes: string[];
   readonly exposed: string[];
@@ -41,14 +43,21 @@ export function parseDockerfile(text: string): Dockerfile {
   return { stages };
 }
 
+export function copiesOf({ steps }: Stage): Copy[] {
+  return steps.flatMap((step) => (step.kind === "copy" ? [step.copy] : []));
+}
+
+export function runsOf({ steps }: Stage): string[] {
+  return steps.flatMap((step) => (step.kind === "run" ? [step.line] : []));
+}
+
 function stageOf(rest: string): Stage {
   const [base, as, name] = rest.split(/ +/);
   if (as !== undefined && as.toUpperCase() !== "AS") throw new Error(`FROM ${rest}`);
   return {
     name,
     base: base!,
-    copies: [],
-    runs: [],
+    steps: [],
     environment: {},
     volumes: [],
     exposed: [],
@@ -67,11 +76,12 @@ function apply(stage: Stage, instruction: string, rest: string): void {
     case "COPY": {
       const from = words.filter((word) => word.startsWith("--from=")).map((word) => word.slice("--from=".length))[0];
       const names = words.filter((word) => !word.startsWith("--"));
-      stage.copies.push({ from, sources: names.slice(0, -1), target: names.at(-1)! });
+      const copy = { from, sources: names.slice(0, -1), target: names.at(-1)! };
+      stage.steps.push({ kind: "copy", copy });
       break;
     }
     case "RUN":
-      stage.runs.push(rest);
+      stage.steps.push({ kind: "run", line: rest });
       break;
     case "ENV": {
       const [name, value] = rest.split("=");
