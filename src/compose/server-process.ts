@@ -50,6 +50,12 @@ export async function startServer(host: Host, config: ServerConfig): Promise<Run
       Putter.start({ host, kernel, fingerprint, store, bind, port, respondTo, ...idle }),
     );
     const { port } = putter.listener;
+    let closing: Promise<void> | undefined;
+    const close = async (): Promise<void> => {
+      await putter.close();
+      await store.close();
+      await directory.lock.release();
+    };
     return {
       port,
       putter,
@@ -62,11 +68,7 @@ export async function startServer(host: Host, config: ServerConfig): Promise<Run
         ["key fingerprint", fingerprint],
         ["try it", `data-putter loopback --port ${port} --count 100000`],
       ],
-      close: async () => {
-        await putter.close();
-        await store.close();
-        await directory.lock.release();
-      },
+      close: () => (closing ??= close()),
     };
   } catch (error) {
     await store.close();
