@@ -49,16 +49,12 @@ export class SimulatedClock implements Clock {
 
   /** Lets one event happen, and everything that follows from it without a further event; false when there is none. */
   async step(): Promise<boolean> {
+    const event = this.#next() ?? (await settlePromises().then(() => this.#next()));
+    if (event === undefined) return false;
+    this.#time = event.at;
+    event.call();
     await settlePromises();
-    for (;;) {
-      const event = pop(this.#heap);
-      if (event === undefined) return false;
-      if (event.call === undefined) continue;
-      this.#time = event.at;
-      event.call();
-      await settlePromises();
-      return true;
-    }
+    return true;
   }
 
   /** Runs until `promise` settles, and hands on what it settled to. Throws when nothing is left that could settle it. */
@@ -79,6 +75,14 @@ export class SimulatedClock implements Clock {
     for (let count = 0; await this.step(); count++) {
       if (count >= eventsMax) throw new Error(`still busy after ${eventsMax} events`);
     }
+  }
+
+  /** The next event that was not cancelled. */
+  #next(): { at: number; call: () => void } | undefined {
+    for (let event = pop(this.#heap); event !== undefined; event = pop(this.#heap)) {
+      if (event.call !== undefined) return { at: event.at, call: event.call };
+    }
+    return undefined;
   }
 
   /** Runs everything that happens within the next `ms`. */

@@ -8,7 +8,7 @@ import { type Depth, depths, layoutOf, volumeStart } from "../core/layout.ts";
 import type { VolumeStore } from "./volume-store.ts";
 
 /** More of them by `SEEDS=1000 npx vitest run power-cut`. */
-const seedsAsked = Number(process.env["SEEDS"] ?? 24);
+const seedsAsked = Number(process.env["SEEDS"] ?? 16);
 const root = "/srv/data";
 
 /** A store on a machine whose power is cut again and again, and what it has promised. */

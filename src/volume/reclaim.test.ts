@@ -170,7 +170,7 @@ async function lostOf({ simulation, harness, store, liveTickets }: Prepared): Pr
 
 describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
   it("a power cut or a kill at any moment of reclaiming leaves every live ticket", async () => {
-    for (let seed = 0; seed < 25; seed++) {
+    for (let seed = 0; seed < 15; seed++) {
       const prepared = await prepare(seed, depth);
       const { simulation, machine, random } = prepared;
       for (let attempt = 0; attempt < 2; attempt++) {
@@ -195,7 +195,7 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
   });
 
   it("readers in flight are not disturbed, and what is written meanwhile is written to the new files", async () => {
-    for (let seed = 0; seed < 25; seed++) {
+    for (let seed = 0; seed < 15; seed++) {
       const prepared = await prepare(seed, depth);
       const { simulation, machine, random, harness, store } = prepared;
       const wrong: string[] = [];
@@ -236,7 +236,7 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
   });
 
   it("what was being written when reclaiming began is kept where it is live", async () => {
-    for (let seed = 0; seed < 25; seed++) {
+    for (let seed = 0; seed < 15; seed++) {
       const prepared = await prepare(seed, depth);
       const { simulation, machine, harness, store, random } = prepared;
       const first = start + (depth === 4 ? 30 : 200);
@@ -280,7 +280,7 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
 
 describe("beside reclaiming", () => {
   it("tickets are written to volumes whose directories are just being removed", async () => {
-    for (let seed = 0; seed < 100; seed++) {
+    for (let seed = 0; seed < 60; seed++) {
       const simulation = new Simulation(seed);
       const machine = simulation.machine("a");
       const harness = new VolumeHarness();

@@ -212,7 +212,7 @@ describe.each(machines)("a store on a disk: $name", ({ host, root, drive }) => {
     it("a whole group, aligned or not, is read back, and taken slots in it stay", async () => {
       const base = depth === 2 ? volumeStart(layout, 9) : 500_000;
       // At depth 4 each ticket is four system calls and a sync.
-      const count = depth === 4 ? 150 : groupTicketCount;
+      const count = depth === 4 ? 80 : groupTicketCount;
       const aligned = base + ((groupTicketCount - (slotOf(layout, base) % groupTicketCount)) % groupTicketCount);
       for (const first of [aligned, aligned + 3 * groupTicketCount + 1]) {
         await drive(harness.write(store, first + 70, 1, 1));
