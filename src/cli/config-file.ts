@@ -1,6 +1,11 @@
 /** The YAML file of `--config`: one mapping from option names (without the dashes) to values or lists of values. */
-import { isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument } from "yaml";
+import { createRequire } from "node:module";
+import type * as yamlModule from "yaml";
 import { type Option, options } from "./options.ts";
+
+/** Loaded only where there is a file: it takes longer than the rest of a small command. */
+type Yaml = typeof yamlModule;
+const loadYaml = (): Yaml => createRequire(import.meta.url)("yaml") as Yaml;
 
 export interface FileEntry {
   /** `store.yaml:3 (port)`. */
@@ -14,9 +19,11 @@ export interface ConfigFile {
 }
 
 export function readConfigFile(name: string, text: string): ConfigFile {
-  const lineCounter = new LineCounter();
+  const yaml = loadYaml();
+  const { isMap, isScalar } = yaml;
+  const lineCounter = new yaml.LineCounter();
   // Scalars stay the texts that they are: an id or a key of digits must not become a number.
-  const document = parseDocument(text, { lineCounter, schema: "failsafe", prettyErrors: false });
+  const document = yaml.parseDocument(text, { lineCounter, schema: "failsafe", prettyErrors: false });
   const entries = new Map<string, FileEntry>();
   const problems = document.errors.map((error) => {
     return `${name}:${lineCounter.linePos(error.pos[0]).line}: ${error.message}`;
@@ -28,12 +35,12 @@ export function readConfigFile(name: string, text: string): ConfigFile {
     return { entries, problems: [`${name}: one \`option: value\` a line`] };
   }
   const known = knownFileKeys();
-  for (const item of contents.items as Pair[]) {
+  for (const item of contents.items as yamlModule.Pair[]) {
     const { key, value } = item;
     const keyText = isScalar(key) ? String(key.value) : "?";
     const at = isScalar(key) ? lineCounter.linePos(key.range?.[0] ?? 0).line : 0;
     const source = `${name}:${at} (${keyText})`;
-    const valueText = textOf(value);
+    const valueText = textOf(yaml, value);
     if (!known.includes(keyText)) problems.push(`${source}: there is no such option; there are ${known.join(", ")}`);
     else if (valueText === undefined) problems.push(`${source}: a value, or a list of values`);
     else entries.set(keyText, { source, text: valueText });
@@ -46,10 +53,10 @@ export function knownFileKeys(): string[] {
   return [...new Set(all.flatMap(({ fileKey }) => (fileKey === undefined ? [] : [fileKey])))].toSorted();
 }
 
-function textOf(value: unknown): string | undefined {
-  if (isSeq(value)) {
-    const parts = value.items.map(textOf);
+function textOf(yaml: Yaml, value: unknown): string | undefined {
+  if (yaml.isSeq(value)) {
+    const parts = value.items.map((item) => textOf(yaml, item));
     return parts.includes(undefined) ? undefined : parts.join(",");
   }
-  return isScalar(value) ? String(value.value) : undefined;
+  return yaml.isScalar(value) ? String(value.value) : undefined;
 }

@@ -1,5 +1,4 @@
 /** `router`: a single-node object store in one process. */
-import { startRouter } from "../compose/router-process.ts";
 import type { Command, CommandContext } from "./context.ts";
 import type { ExitCode } from "./exit.ts";
 import { runService } from "./service.ts";
@@ -13,7 +12,7 @@ its id when it is on disk. Programs that have the key read, list and remove obje
 Tickets and metadata are kept below --root by this process, unless --putters and --datastore say otherwise. At the first
 start a key is made there; with remote servers, give all of them the same key.
 
-SIGINT or SIGTERM lets writes come to their end and closes; a second one ends at once.`,
+SIGINT or SIGTERM closes it: what has been sent whole is still answered, the rest is refused; a second one ends at once.`,
   examples: [
     ["router", "a store in ./data for programs on this machine"],
     ["router --root /srv/objects --bind 0.0.0.0", "for other machines too"],
@@ -27,6 +26,8 @@ SIGINT or SIGTERM lets writes come to their end and closes; a second one ends at
 function runRouter(context: CommandContext): Promise<ExitCode> {
   const { settings } = context;
   return runService(context, "router", async (host, root, key) => {
+    // Only who runs one waits for all of it to be loaded.
+    const { startRouter } = await import("../compose/router-process.ts");
     const running = await startRouter(host, {
       root,
       key,

@@ -1,5 +1,4 @@
 /** `server`: a Putter Node. */
-import { startServer } from "../compose/server-process.ts";
 import type { Command, CommandContext } from "./context.ts";
 import type { ExitCode } from "./exit.ts";
 import { runService } from "./service.ts";
@@ -12,7 +11,7 @@ it is there. Its files lie in the directory that it is started in, or --root; or
 
 It needs the key of whoever sends: copy the router's key file, or start it once to make a key and give that to the router.
 
-SIGINT or SIGTERM lets writes come to their end and closes; a second one ends at once.`,
+SIGINT or SIGTERM closes it: what has been sent whole is still answered, the rest is refused; a second one ends at once.`,
   examples: [
     ["server", "in this directory, for programs on this machine"],
     ["server --root /srv/tickets --depth 2 --bind 0.0.0.0 --key-file key", "for a router on another machine"],
@@ -24,6 +23,8 @@ SIGINT or SIGTERM lets writes come to their end and closes; a second one ends at
 function runServer(context: CommandContext): Promise<ExitCode> {
   const { settings } = context;
   return runService(context, "server", async (host, root, key) => {
+    // Only who runs one waits for all of it to be loaded.
+    const { startServer } = await import("../compose/server-process.ts");
     const running = await startServer(host, {
       root,
       key,

@@ -30,7 +30,7 @@ export function runService(context: CommandContext, role: string, start: StartSe
     try {
       await showBanner(context, role, service, { root, fingerprint: fingerprintOf(key), keySource: source });
       await untilAborted(stop);
-      note(context, `data-putter ${role}: closing; what is being written may end (again Ctrl-C: at once)`);
+      note(context, `data-putter ${role}: closing (a second Ctrl-C ends it at once)`);
     } finally {
       await service.close();
     }
