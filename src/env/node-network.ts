@@ -130,6 +130,10 @@ class NodeConnection implements Connection {
       socket.pause();
     }
     socket.on("end", () => {
+      if (wasReset(socket)) {
+        socket.destroy(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }));
+        return;
+      }
       this.#ended = true;
       this.#tellEnd();
     });
@@ -209,9 +213,19 @@ class NodeConnection implements Connection {
   }
 }
 
-/** The private parts of a socket that moving its handle needs. */
+/**
+ * A reset that comes while bytes wait to be read is told as an ordinary end (libuv takes POLLHUP for one). To a stream
+ * whose end means "this is the whole object" the difference is everything, so the system is asked: a connection that the
+ * peer only half-closed still has a peer.
+ */
+function wasReset(socket: net.Socket): boolean {
+  const handle = (socket as unknown as PrivateSocket)._handle;
+  return handle?.getpeername !== undefined && handle.getpeername({}) !== 0;
+}
+
+/** The private parts of a socket that moving its handle, and telling a reset from an end, need. */
 interface PrivateSocket {
-  _handle?: { reading?: boolean } | null;
+  _handle?: { reading?: boolean; getpeername?: (into: object) => number } | null;
   _server?: unknown;
   server?: unknown;
 }
