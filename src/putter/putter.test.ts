@@ -86,7 +86,7 @@ describe("a frame", () => {
       const frames = framesOf(0, patternOf(3 * ticketDataSize, 1));
       await client.write(frames.subarray(0, 2 * writeTicketSize + size));
       client.end();
-      expect((await client.rest()).toString("hex")).toBe("300000000000000000" + "310000000000000000");
+      expect((await client.rest()).toString("hex")).toBe("300000000000000000310000000000000000");
       expect((await storedTickets(server.store, 0, 3)).map((one) => one !== undefined)).toEqual([true, true, false]);
     }
   });
