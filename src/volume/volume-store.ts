@@ -8,16 +8,7 @@ import { assert, messageOf } from "../core/errors.ts";
 import { checksumSize, ticketDataSize, TicketStatus } from "../core/frame.ts";
 import { idCount, type TicketId } from "../core/ids.ts";
 import type { Kernel, TicketBuffer } from "../core/kernel.ts";
-import {
-  describeVolume,
-  layoutOf,
-  type Layout,
-  slotOf,
-  volumeDirectory,
-  volumeEnd,
-  volumeOf,
-  volumeStart,
-} from "../core/layout.ts";
+import { describeVolume, layoutOf, type Layout, slotOf, volumeEnd, volumeOf, volumeStart } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
 import type { Run } from "../core/run.ts";
 import {
@@ -31,11 +22,11 @@ import {
 } from "../core/ticket-store.ts";
 import type { Disk, DiskFile, Host } from "../env/host.ts";
 import type { DataDirectory } from "./data-directory.ts";
-import { GroupSync } from "./group-sync.ts";
 import { Gate } from "./gate.ts";
 import { rewriteVolume, unlinkVolume } from "./reclaim.ts";
+import { VolumeDirectories } from "./volume-directories.ts";
 import { findVolumes } from "./volume-tree.ts";
-import { isShortage, Volume } from "./volume.ts";
+import { Volume } from "./volume.ts";
 
 export type Durability = "disk" | "os";
 
@@ -88,11 +79,8 @@ export class VolumeStore implements TicketStore {
   readonly #slots: Gate;
   /** Volumes that are being reclaimed. Writers wait. */
   readonly #closed = new Map<number, Promise<void>>();
-  readonly #directorySyncs = new Map<string, GroupSync>();
-  /** Directories whose own entry this process has synced. */
-  readonly #durableDirectories = new Set<string>();
-  /** Directories and volumes that a sync failed for, and why. They take no writes in this process's life. */
-  readonly #failedDirectories = new Map<string, string>();
+  readonly #directories: VolumeDirectories;
+  /** Volumes that a sync failed for, and why. They take no writes in this process's life. */
   readonly #poisons = new Map<number, string>();
   /** For looking at one stored ticket. */
   readonly #probe: TicketBuffer;
@@ -108,6 +96,7 @@ export class VolumeStore implements TicketStore {
     this.place = options.directory.root;
     this.layout = layoutOf(options.directory.depth);
     this.#openVolumesMax = options.openVolumesMax ?? limits.openVolumesMax;
+    this.#directories = new VolumeDirectories(options.host, this.place, this.layout);
     this.#slots = new Gate(this.#openVolumesMax);
     this.#probe = options.kernel.take("tiny")!;
   }
@@ -165,7 +154,7 @@ export class VolumeStore implements TicketStore {
   ): Promise<ReclaimOutcome> {
     let volumesUnlinked = 0;
     let volumesRewritten = 0;
-    const context = { disk: this.#disk, syncDirectory: (directory: string) => this.#syncDirectory(directory) };
+    const context = { disk: this.#disk, syncDirectory: (directory: string) => this.#directories.sync(directory) };
     for await (const volume of findVolumes(this.#disk, this.place, this.layout, first, end)) {
       const start = volumeStart(this.layout, volume);
       const stop = volumeEnd(this.layout, volume);
@@ -173,9 +162,9 @@ export class VolumeStore implements TicketStore {
       // One slot to a file: all of it is live.
       if (kept.length > 0 && this.layout.depth === 4) continue;
       await this.#exclusively(volume, async () => {
-        const directory = this.#directoryOf(volume);
+        const directory = this.#directories.of(volume);
         if (kept.length === 0) {
-          for (const level of this.#levelsOf(volume)) this.#durableDirectories.delete(level);
+          this.#directories.forget(volume);
           await unlinkVolume(context, this.place, directory);
           this.#poisons.delete(volume);
           volumesUnlinked++;
@@ -317,7 +306,7 @@ export class VolumeStore implements TicketStore {
   }
 
   async #openVolume(number: number): Promise<Volume | undefined> {
-    const directory = this.#directoryOf(number);
+    const directory = this.#directories.of(number);
     const opened: DiskFile[] = [];
     return this.#closingOnFailure(opened, async () => {
       let poison: string | undefined;
@@ -343,7 +332,7 @@ export class VolumeStore implements TicketStore {
   }
 
   async #createVolume(number: number): Promise<Volume> {
-    const directory = this.#directoryOf(number);
+    const directory = this.#directories.of(number);
     const opened: DiskFile[] = [];
     return this.#closingOnFailure(opened, async () => {
       for (const name of ["obj", "sum"]) opened.push(await this.#createFile(number, `${directory}/${name}`));
@@ -355,7 +344,7 @@ export class VolumeStore implements TicketStore {
   async #createFile(number: number, path: string): Promise<DiskFile> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#makeDirectories(number);
+        await this.#directories.make(number);
         return (await this.#disk.create(path)).file;
       } catch (error) {
         // Reclaiming a neighbour removes directories that are empty just then.
@@ -390,7 +379,7 @@ export class VolumeStore implements TicketStore {
       name: describeVolume(this.layout, number),
       files: { obj, sum, direct, slotCount: Math.ceil((await sum.size()) / checksumSize) },
       clock: this.#host.clock,
-      syncEntries: () => this.#syncEntries(number),
+      syncEntries: () => this.#directories.syncEntries(number),
       durable: this.#options.durability === "disk",
       verify: (slot, data, stored) => {
         this.#probe.data.set(data);
@@ -409,77 +398,11 @@ export class VolumeStore implements TicketStore {
     });
   }
 
-  /** Makes what is missing between the root and a volume's directory. */
-  async #makeDirectories(number: number): Promise<void> {
-    const levels = this.#levelsOf(number);
-    // From below: where the parent is there, which it mostly is, one call does.
-    let made = levels.length;
-    for (; made > 0; made--) {
-      try {
-        await this.#disk.makeDirectory(levels[made - 1]!);
-        break;
-      } catch (error) {
-        if ((error as { code?: string }).code !== "ENOENT") throw error;
-      }
-    }
-    for (const directory of levels.slice(made)) await this.#disk.makeDirectory(directory);
-  }
-
-  /** The directories between the root and a volume's files, from above. */
-  #levelsOf(number: number): string[] {
-    const below = volumeDirectory(this.layout, number);
-    const levels: string[] = [];
-    for (const part of below === "" ? [] : below.split("/")) levels.push(`${levels.at(-1) ?? this.place}/${part}`);
-    return levels;
-  }
-
-  /**
-   * Makes a volume's files durable as entries, and every directory above them that this process has not yet made so:
-   * an earlier one may have made it and not lived to sync it.
-   */
-  async #syncEntries(number: number): Promise<void> {
-    const levels = this.#levelsOf(number);
-    const unsure = levels.filter((level) => !this.#durableDirectories.has(level));
-    const parents = unsure.map((level) => level.slice(0, level.lastIndexOf("/")));
-    await Promise.all([...parents, levels.at(-1) ?? this.place].map((directory) => this.#syncDirectory(directory)));
-    if (this.#durableDirectories.size > limits.directorySyncsMax) this.#durableDirectories.clear();
-    for (const level of unsure) this.#durableDirectories.add(level);
-  }
-
-  #syncDirectory(directory: string): Promise<void> {
-    let sync = this.#directorySyncs.get(directory);
-    if (sync === undefined) {
-      if (this.#directorySyncs.size >= limits.directorySyncsMax) this.#directorySyncs.clear();
-      sync = new GroupSync(this.#host.clock, () => this.#syncDirectoryNow(directory));
-      this.#directorySyncs.set(directory, sync);
-    }
-    return sync.request();
-  }
-
-  /** After a sync that failed, no later one tells whether the entries from before it are on disk. */
-  async #syncDirectoryNow(directory: string): Promise<void> {
-    const failed = this.#failedDirectories.get(directory);
-    if (failed !== undefined) throw new Error(failed);
-    try {
-      await this.#disk.syncDirectory(directory);
-    } catch (error) {
-      if (!isShortage(error)) {
-        this.#failedDirectories.set(directory, `a sync of ${directory} failed before: ${messageOf(error)}`);
-      }
-      throw error;
-    }
-  }
-
   #poisonOf(number: number): string | undefined {
-    if (this.#poisons.size + this.#failedDirectories.size > failuresMax) {
+    if (this.#poisons.size + this.#directories.failedCount > failuresMax) {
       return `${this.place} takes no writes: syncs failed for more than ${failuresMax} volumes`;
     }
     return this.#poisons.get(number);
-  }
-
-  #directoryOf(number: number): string {
-    const below = volumeDirectory(this.layout, number);
-    return below === "" ? this.place : `${this.place}/${below}`;
   }
 
   #use(number: number, open: OpenVolume, writing: boolean): void {
