@@ -1,7 +1,7 @@
 /** A cached object read over the response port, every ticket verified before it is sent. */
 import { rmSync } from "node:fs";
-import { objectOf } from "./support/objects.mjs";
 import path from "node:path";
+import { objectOf } from "./support/objects.mjs";
 
 const gibibyte = 2 ** 30;
 

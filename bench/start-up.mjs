@@ -54,12 +54,15 @@ async function startExecutable(root) {
   const startedAt = performance.now();
   const router = spawn(process.execPath, [executable, "router", "--root", root, ...ports], {
     env: { ...process.env, DATA_PUTTER_KEY: keyText },
-    stdio: ["ignore", "ignore", 2],
+    stdio: ["ignore", "ignore", "pipe"],
   });
+  // Said only where it does not come up.
+  let errors = "";
+  router.stderr.on("data", (text) => (errors += text));
   const gone = once(router, "exit");
   try {
     // The response port is opened last.
-    await listening(router, responsePort, startedAt + startTimeoutMs);
+    await listening(router, responsePort, startedAt + startTimeoutMs, () => errors);
     return (performance.now() - startedAt) / 1000;
   } finally {
     router.kill("SIGTERM");
@@ -67,10 +70,11 @@ async function startExecutable(root) {
   }
 }
 
-async function listening(router, port, until) {
+async function listening(router, port, until, errors) {
   while (!(await canConnect(port))) {
-    if (router.exitCode !== null) throw new Error(`the router ended with ${router.exitCode}`);
-    if (performance.now() > until) throw new Error(`the router did not listen within ${startTimeoutMs} ms`);
+    if (router.exitCode !== null) throw new Error(`the router ended with ${router.exitCode}: ${errors()}`);
+    if (performance.now() > until)
+      throw new Error(`the router did not listen within ${startTimeoutMs} ms: ${errors()}`);
     await new Promise((resolve) => setTimeout(resolve, probeIntervalMs));
   }
 }
@@ -78,9 +82,11 @@ async function listening(router, port, until) {
 function canConnect(port) {
   return new Promise((resolve) => {
     const socket = net.connect({ host: bind, port });
-    socket.on("connect", () => resolve(true));
     socket.on("error", () => resolve(false));
-    socket.on("connect", () => socket.destroy());
+    socket.on("connect", () => {
+      resolve(true);
+      socket.destroy();
+    });
   });
 }
 

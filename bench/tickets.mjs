@@ -66,7 +66,7 @@ async function atDepth2(context) {
 }
 
 async function atDepth4(context) {
-  const count = context.pick(512, 128);
+  const count = context.pick(256, 64);
   const inFlight = 64;
   const total = connections * count;
   const root = context.directory("tickets-depth-4", total * (context.runs + 1) * 20_000);

@@ -35,7 +35,7 @@ answer({
     for (let done = 0; done < count; done++) {
       const index = Math.floor(Math.random() * ids.length);
       const bytes = await router.get(await router.datastore.getObject(ids[index]));
-      if (bytes.length !== ticketDataSize || Buffer.from(bytes.buffer).readUInt32BE(0) !== index) {
+      if (bytes.length !== ticketDataSize || new DataView(bytes.buffer, bytes.byteOffset).getUint32(0) !== index) {
         throw new Error(`object ${ids[index]} has other bytes`);
       }
     }

@@ -134,6 +134,6 @@ class AnswerReader {
     this.#answer = undefined;
     if (taken.kind === "tickets") this.#on.tickets(taken);
     else if (taken.kind === "end") this.#on.end(taken.number);
-    else this.#on[taken.kind](decodeJsonBody(this.#kernel, this.#body));
+    else this.#on[taken.kind](decodeJsonBody(this.#kernel, taken.bodyMac, this.#body));
   }
 }

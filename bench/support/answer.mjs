@@ -34,7 +34,7 @@ export function answer(operations) {
   });
   // Whoever started it is gone: nothing is left to be measured.
   process.on("disconnect", () => process.exit());
-  process.send({ number: 0, result: undefined });
+  if (process.connected) process.send({ number: 0, result: undefined });
 }
 
 async function run(operation, argument) {
