@@ -73,6 +73,28 @@ describe("Node's network", () => {
     await expect(refused).rejects.toThrow(/^localhost:1 cannot be reached: connect ECONNREFUSED .*:1/);
   });
 
+  it.each([
+    ["in place", nodeNetwork],
+    ["by data events", byData],
+  ])("a reset while bytes wait is told as an error, not as the end (%s)", async (_, network) => {
+    let receiver!: TestReceiver;
+    const listener = await network.listen(
+      { host: "127.0.0.1", port: 0, receiveBuffer: new Uint8Array(4096), connectionsMax: 1, waitingSizeMax: 1_000_000 },
+      (connection) => {
+        receiver = new TestReceiver(1000, (resume) => void setTimeout(resume, 20));
+        receiver.connection = connection;
+        connection.start(receiver);
+      },
+    );
+    const socket = net.connect(listener.port, "127.0.0.1");
+    await new Promise<void>((resolve) => void socket.write(patternOf(20_000), () => resolve()));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    socket.resetAndDestroy();
+    expect(String(await receiver.closedCalled)).toContain("ECONNRESET");
+    expect(receiver.calls).not.toContain("end");
+    await listener.close();
+  });
+
   it.runIf(process.platform === "linux").each([
     ["in place", nodeNetwork],
     ["by data events", byData],

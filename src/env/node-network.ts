@@ -130,7 +130,7 @@ class NodeConnection implements Connection {
       socket.pause();
     }
     socket.on("end", () => {
-      if (wasReset(socket)) {
+      if (!socket.writableEnded && wasReset(socket)) {
         socket.destroy(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }));
         return;
       }
@@ -216,7 +216,7 @@ class NodeConnection implements Connection {
 /**
  * A reset that comes while bytes wait to be read is told as an ordinary end (libuv takes POLLHUP for one). To a stream
  * whose end means "this is the whole object" the difference is everything, so the system is asked: a connection that the
- * peer only half-closed still has a peer.
+ * peer only half-closed still has a peer. Where this side has ended too, an orderly close leaves none either: not asked.
  */
 function wasReset(socket: net.Socket): boolean {
   const handle = (socket as unknown as PrivateSocket)._handle;
