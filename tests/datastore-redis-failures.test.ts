@@ -111,7 +111,10 @@ describe.skipIf(!hasRedisServer())("redis datastore, failures", () => {
     await store.createBucket("bucket", {}, now);
     await server.kill();
     const waiting = [store.getBucket("bucket"), store.leaseObjects("r", 1)];
+    const settled = Promise.allSettled(waiting);
+    await nextTurn();
     clock.expire();
+    await settled;
     for (const operation of waiting) await refused(operation, "UNAVAILABLE");
     expect(clock.delays.every((delay) => delay === datastoreTimeoutMs)).toBe(true);
     await server.restart();
@@ -124,8 +127,10 @@ describe.skipIf(!hasRedisServer())("redis datastore, failures", () => {
     await store.createBucket("bucket", {}, now);
     server.pause();
     const waiting = [store.getBucket("bucket"), store.createBucket("other", {}, now)];
-    await new Promise((resolve) => setImmediate(resolve));
+    const settled = Promise.allSettled(waiting);
+    await nextTurn();
     clock.expire();
+    await settled;
     for (const operation of waiting) await refused(operation, "UNAVAILABLE");
     server.resume();
     expect((await store.getBucket("bucket"))?.name).toBe("bucket");
@@ -200,6 +205,13 @@ describe.skipIf(!hasRedisServer())("redis datastore, failures", () => {
     expect((await store.createBucket("bucket", {}, now)).name).toBe("bucket");
   });
 });
+
+/** By then the operations that were begun wait for Redis. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
 
 /** What a caller does: repeats the operation while Redis is not available. */
 async function repeated<Result>(operation: () => Promise<Result>): Promise<Result> {

@@ -17,14 +17,19 @@ describe.skipIf(!hasRedisServer())("with a redis-server", () => {
     await flush(server.url);
     const openHere = () => openRedis({ url: server.url, clock: nodeClock, durability: "disk", log: silentLog });
     let datastore = await openHere();
+    const second = await openHere();
     return {
       datastore,
+      second,
       async reopen() {
         await datastore.close();
         datastore = await openHere();
         return datastore;
       },
-      close: () => datastore.close(),
+      async close() {
+        await second.close();
+        await datastore.close();
+      },
     };
   });
 });

@@ -4,6 +4,7 @@
 import { describe } from "vitest";
 import type { OpenFixture } from "./fixture.contract.ts";
 import { bucketFacts } from "./buckets.contract.ts";
+import { concurrencyFacts } from "./concurrency.contract.ts";
 import { leaseFacts } from "./leases.contract.ts";
 import { listingFacts } from "./listing.contract.ts";
 import { modelFacts } from "./model.contract.ts";
@@ -30,6 +31,9 @@ export function datastoreContract(name: string, open: OpenFixture): void {
     });
     describe("listings", () => {
       listingFacts(open);
+    });
+    describe("operations at the same moment", () => {
+      concurrencyFacts(open);
     });
     describe("any sequence of operations", () => {
       modelFacts(open);

@@ -7,6 +7,8 @@ import type { Attributes, Condition, Datastore, Lease, NewObject, Target, Versio
 
 export interface Fixture {
   readonly datastore: Datastore;
+  /** Another client of the same store, where there can be several. */
+  readonly second?: Datastore;
   /** Opens it again as after `kill -9`: nothing is released or drained in an orderly way by the caller. */
   reopen(): Promise<Datastore>;
   close(): Promise<void>;

@@ -32,7 +32,7 @@ import { givenUp, repeated } from "./repeated.ts";
 import { indexRuns, release, splitRuns } from "./references.ts";
 import type { Reader, Transaction } from "./transaction.ts";
 import { checkPart, putPart } from "./uploads.ts";
-import { applyVersion, fileName, planVersion, wantFile } from "./versions.ts";
+import { applyVersion, fileName, planVersion, wantNewFile } from "./versions.ts";
 
 const layout = layoutOf(placementDepth);
 
@@ -98,9 +98,9 @@ export function saveObject(tx: Transaction, object: NewObject, target: Target, n
   const pieces = checkNewObject(object);
   const key = objectKey(id);
   const name = target.kind === "file" ? fileName(target.bucket, target.key) : undefined;
-  tx.wantNew?.(id);
+  tx.wantNew?.(key);
   tx.want?.(...pieces.map((piece) => volumeKey(volumeOf(layout, piece.first))));
-  if (name !== undefined) wantFile(tx, name);
+  if (name !== undefined) wantNewFile(tx, name);
   const existing = getObjectRecord(tx, id);
   if (existing?.status === "saved" || tx.buried(id) !== undefined) return repeated(tx, existing, object, target, now);
   if (existing?.status === "error") throw givenUp(id, existing);

@@ -78,37 +78,53 @@ return {values(keys), ranges, scans, notes, order}
 `);
 
 /**
- * Arguments: the instance this must be · expected records (key, 1 or 0 for "is there", value) · expected ranges (start,
- * end, limit, list of key and value) · puts (key, value) · deletes · additions (counter, difference) · objects to bury
- * (id, note), seconds to remember them. Answer: 1, or 0 where something is not as expected (and nothing was changed),
- * or -1 where this is not the instance.
+ * Arguments: expected records (key, 1 or 0 for "is there", value), the first being the instance · expected ranges
+ * (start, end, limit, list of key and value) · objects that must not be buried · puts (key, value) · deletes · additions
+ * (counter, difference) · objects to bury (id, note), seconds to remember them.
+ *
+ * Answer: 1; or, where something is not as expected and nothing was changed: the values of the expected records as they
+ * are, 0 for a range, -1 for a buried object.
  */
 export const commitScript = scriptOf(`
-if redis.call('HGET', data, 'minstance') ~= take() then return -1 end
+-- In pieces that fit on Lua's stack; an even number, since some lists are of pairs.
+local function send(command, key, list)
+  for first = 1, #list, 1000 do redis.call(command, key, unpack(list, first, math.min(first + 999, #list))) end
+end
+
+local keys, expected = {}, {}
 for i = 1, count() do
-  local found, present, expected = redis.call('HGET', data, take()), take(), take()
-  if present == '1' then
-    if found ~= expected then return 0 end
-  elseif found then
-    return 0
+  local key, present, value = take(), take(), take()
+  keys[i], expected[i] = key, present == '1' and value
+end
+for first = 1, #keys, 1000 do
+  local found = redis.call('HMGET', data, unpack(keys, first, math.min(first + 999, #keys)))
+  for i = 1, #found do
+    if found[i] ~= expected[first + i - 1] then
+      for j = 1, #keys do expected[j] = redis.call('HGET', data, keys[j]) end
+      return expected
+    end
   end
 end
 for i = 1, count() do
-  local keys = redis.call('ZRANGEBYLEX', index, '[' .. take(), '(' .. take(), 'LIMIT', 0, count())
-  if #keys ~= count() then return 0 end
-  for j = 1, #keys do
-    if keys[j] ~= take() or redis.call('HGET', data, keys[j]) ~= take() then return 0 end
+  local found = redis.call('ZRANGEBYLEX', index, '[' .. take(), '(' .. take(), 'LIMIT', 0, count())
+  if #found ~= count() then return 0 end
+  for j = 1, #found do
+    if found[j] ~= take() or redis.call('HGET', data, found[j]) ~= take() then return 0 end
   end
 end
 for i = 1, count() do
-  local key = take()
-  if redis.call('HSET', data, key, take()) == 1 then redis.call('ZADD', index, 0, key) end
+  if redis.call('EXISTS', data .. ':buried:' .. take()) == 1 then return -1 end
 end
-for i = 1, count() do
-  local key = take()
-  redis.call('HDEL', data, key)
-  redis.call('ZREM', index, key)
+local puts, members, deletes = {}, {}, {}
+for i = 1, 2 * count(), 2 do
+  puts[i], puts[i + 1] = take(), take()
+  members[i], members[i + 1] = 0, puts[i]
 end
+for i = 1, count() do deletes[i] = take() end
+send('HSET', data, puts)
+send('ZADD', index, members)
+send('HDEL', data, deletes)
+send('ZREM', index, deletes)
 for i = 1, count() do redis.call('HINCRBY', data, take(), take()) end
 local buried = {}
 for i = 1, 2 * count() do buried[i] = take() end

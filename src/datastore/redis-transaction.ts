@@ -1,10 +1,10 @@
 /**
- * One run of an operation against what has been fetched from Redis. A read of anything else ends the run with
- * `NeedsMore`; what was missing is then fetched, and the operation is run again. Changes are only noted down here: they
- * are made by one script, on condition that all that was read is still so.
+ * One run of an operation against what is known of Redis. A read of anything else ends the run with `NeedsMore`; what was
+ * missing is then fetched, and the operation is run again. Changes are only noted down here: one script makes them, if
+ * all that was read is still so. This is why guesses are allowed (a record that others have seen just now is still the
+ * same; an object that is to be made is not there yet): a wrong one costs one more run, and nothing else.
  */
-import type { ObjectId } from "../core/ids.ts";
-import { objectKey, Table } from "./keys.ts";
+import { Table } from "./keys.ts";
 import type { Argument, Reply } from "./redis-connection.ts";
 import type { Entry, ScanEntry, ScanRequest, Transaction } from "./transaction.ts";
 
@@ -15,32 +15,50 @@ export class NeedsMore extends Error {}
 /** Made once: it is thrown often, and its stack is nobody's concern. */
 const needsMore = new NeedsMore("something must be fetched first");
 
-/** What was fetched, kept from run to run of one attempt. */
-export class Fetched {
-  readonly values = new Map<string, string | undefined>();
+/** What is known, kept from run to run. */
+export class Known {
+  readonly values: Map<string, string | undefined>;
   readonly ranges = new Map<string, readonly Entry[]>();
   readonly scans = new Map<ScanRequest["base"], readonly ScanEntry[]>();
   readonly notes = new Map<number, string | undefined>();
   order: number | undefined;
+  /** Not from one and the same moment: must be confirmed. */
+  isUncertain = false;
+  /** What was guessed before and was wrong. */
+  readonly mayGuessRanges: boolean;
+  readonly mayGuessNotes: boolean;
   roundCount = 0;
+
+  constructor(values: Map<string, string | undefined>, mayGuessRanges: boolean, mayGuessNotes: boolean) {
+    this.values = values;
+    this.mayGuessRanges = mayGuessRanges;
+    this.mayGuessNotes = mayGuessNotes;
+  }
 }
 
+type Range = readonly [start: string, end: string, limit: number];
+
 export class RedisTransaction implements Transaction {
-  readonly #fetched: Fetched;
+  readonly #known: Known;
+  /** What many operations read and few change, as it was seen last. */
+  readonly #recent: ReadonlyMap<string, string>;
   readonly #wantedKeys = new Set<string>();
-  readonly #wantedRanges: (readonly [string, string, number])[] = [];
+  readonly #probablyNew = new Set<string>();
+  readonly #wantedRanges = new Map<string, Range>();
   #wantedScans: readonly ScanRequest[] = [];
   readonly #wantedNotes = new Set<number>();
   #wantsOrder = false;
-  readonly #readKeys = new Set<string>();
-  readonly #readRanges = new Map<string, readonly [string, string, number]>();
+  readonly #readKeys = new Map<string, string | undefined>();
+  readonly #readRanges = new Map<string, Range>();
+  readonly #notBuried = new Set<number>();
   readonly #puts = new Map<string, string>();
   readonly #deletes = new Set<string>();
   readonly #additions = new Map<string, number>();
   readonly #buried = new Map<number, string>();
 
-  constructor(fetched: Fetched) {
-    this.#fetched = fetched;
+  constructor(known: Known, recent: ReadonlyMap<string, string>) {
+    this.#known = known;
+    this.#recent = recent;
   }
 
   get hasChanges(): boolean {
@@ -50,19 +68,18 @@ export class RedisTransaction implements Transaction {
   // ── reads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   want(...keys: string[]): void {
-    for (const key of keys) if (!this.#fetched.values.has(key)) this.#wantedKeys.add(key);
+    for (const key of keys) if (!this.#known.values.has(key)) this.#wantedKeys.add(key);
   }
 
-  wantNew(object: ObjectId): void {
-    this.want(objectKey(object));
-    if (!this.#fetched.notes.has(object)) this.#wantedNotes.add(object);
+  wantNew(...keys: string[]): void {
+    for (const key of keys) this.#probablyNew.add(key);
   }
 
   get(key: string): string | undefined {
     const put = this.#puts.get(key);
     if (put !== undefined || this.#deletes.has(key)) return put;
-    const value = this.#value(key);
-    this.#readKeys.add(key);
+    const value = this.#known.values.has(key) ? this.#known.values.get(key) : this.#guess(key);
+    this.#readKeys.set(key, value);
     return value;
   }
 
@@ -73,20 +90,27 @@ export class RedisTransaction implements Transaction {
 
   range(start: string, end: string, limit: number): readonly Entry[] {
     if (start >= end) return [];
-    const id = `${start}\0\0${end}\0\0${limit}`;
-    const found = this.#fetched.ranges.get(id);
+    const id = rangeId([start, end, limit]);
+    const found = this.#known.ranges.get(id);
     if (found === undefined) {
-      this.#wantedRanges.push([start, end, limit]);
+      this.#wantedRanges.set(id, [start, end, limit]);
       throw needsMore;
     }
     this.#readRanges.set(id, [start, end, limit]);
     return found;
   }
 
+  guard(start: string, end: string): void {
+    const range = [start, end, 1] as const;
+    if (!this.#known.mayGuessRanges) this.range(...range);
+    // Guessed to be empty.
+    else this.#readRanges.set(rangeId(range), range);
+  }
+
   scan(requests: readonly ScanRequest[]): readonly (readonly ScanEntry[])[] {
     // An operation scans once, each table at most once.
     return requests.map((request) => {
-      const found = this.#fetched.scans.get(request.base);
+      const found = this.#known.scans.get(request.base);
       if (found === undefined) {
         this.#wantedScans = requests;
         throw needsMore;
@@ -97,11 +121,16 @@ export class RedisTransaction implements Transaction {
 
   /** Not a part of what must still be so at the commit: counters change all the time. */
   counter(name: string): number {
-    return Number(this.#value(Table.counter + name) ?? 0);
+    const key = Table.counter + name;
+    if (!this.#known.values.has(key)) {
+      this.#wantedKeys.add(key);
+      throw needsMore;
+    }
+    return Number(this.#known.values.get(key) ?? 0);
   }
 
   nextOrder(): number {
-    const { order } = this.#fetched;
+    const { order } = this.#known;
     if (order === undefined) {
       this.#wantsOrder = true;
       throw needsMore;
@@ -110,19 +139,24 @@ export class RedisTransaction implements Transaction {
   }
 
   buried(object: number): string | undefined {
-    if (!this.#fetched.notes.has(object)) {
+    const isKnown = this.#known.notes.has(object);
+    if (!isKnown && this.#known.mayGuessNotes) {
+      this.#notBuried.add(object);
+    } else if (!isKnown) {
       this.#wantedNotes.add(object);
       throw needsMore;
     }
-    return this.#fetched.notes.get(object);
+    return this.#known.notes.get(object);
   }
 
-  #value(key: string): string | undefined {
-    if (!this.#fetched.values.has(key)) {
+  #guess(key: string): string | undefined {
+    const recent = this.#recent.get(key);
+    if (recent === undefined && !this.#probablyNew.has(key)) {
       this.#wantedKeys.add(key);
       throw needsMore;
     }
-    return this.#fetched.values.get(key);
+    this.#known.isUncertain = true;
+    return recent;
   }
 
   // ── changes ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,51 +184,50 @@ export class RedisTransaction implements Transaction {
   /** What the read script is to fetch, and how to keep its answer. */
   readArguments(): { args: Argument[]; keep: (reply: Reply) => void } {
     const keys = [...this.#wantedKeys];
-    const args: Argument[] = [keys.length, ...keys.map(argumentOf), this.#wantedRanges.length];
-    for (const [start, end, limit] of this.#wantedRanges) args.push(argumentOf(start), argumentOf(end), limitOf(limit));
-    args.push(this.#wantedScans.length);
-    for (const { base, prefix, start, delimiter, limit } of this.#wantedScans) {
+    const ranges = [...this.#wantedRanges];
+    const scans = this.#wantedScans;
+    const objects = [...this.#wantedNotes];
+    const args: Argument[] = [keys.length, ...keys.map(argumentOf), ranges.length];
+    for (const [, [start, end, limit]] of ranges) args.push(argumentOf(start), argumentOf(end), limitOf(limit));
+    args.push(scans.length);
+    for (const { base, prefix, start, delimiter, limit } of scans) {
       const from = base + (start > prefix ? start : prefix);
       args.push(argumentOf(base), argumentOf(prefix), argumentOf(from), argumentOf(delimiter ?? ""), limit);
     }
-    const wantedNotes = [...this.#wantedNotes];
-    args.push(wantedNotes.length, ...wantedNotes, this.#wantsOrder ? 1 : 0);
+    args.push(objects.length, ...objects, this.#wantsOrder ? 1 : 0);
+    const known = this.#known;
     const keep = (reply: Reply): void => {
-      const [values, ranges, scans, notes, order] = reply as [Reply[], Reply[], Reply[], Reply[], number];
-      for (const [index, key] of keys.entries()) this.#fetched.values.set(key, textOf(values[index]));
-      for (const [index, [start, end, limit]] of this.#wantedRanges.entries()) {
-        this.#fetched.ranges.set(`${start}\0\0${end}\0\0${limit}`, entriesOf(ranges[index] as Buffer[]));
+      const [values, rangeReplies, scanReplies, notes, order] = reply as [Reply[], Reply[], Reply[], Reply[], number];
+      for (const [index, key] of keys.entries()) known.values.set(key, textOf(values[index]));
+      for (const [index, [id]] of ranges.entries()) known.ranges.set(id, entriesOf(rangeReplies[index] as Buffer[]));
+      for (const [index, { base }] of scans.entries()) {
+        known.scans.set(base, scanEntriesOf(scanReplies[index] as Buffer[]));
       }
-      for (const [index, { base }] of this.#wantedScans.entries()) {
-        this.#fetched.scans.set(base, scanEntriesOf(scans[index] as Buffer[]));
-      }
-      for (const [index, object] of wantedNotes.entries()) this.#fetched.notes.set(object, textOf(notes[index]));
-      if (this.#wantsOrder) this.#fetched.order = order;
-      this.#fetched.roundCount++;
+      for (const [index, object] of objects.entries()) known.notes.set(object, textOf(notes[index]));
+      if (this.#wantsOrder) known.order = order;
+      known.roundCount++;
+      if (known.roundCount > 1) known.isUncertain = true;
     };
     return { args, keep };
   }
 
-  /** To confirm what was read, for an operation that was refused after it had noted down changes. */
-  withoutChanges(): RedisTransaction {
+  /** Only confirms what was read: for an operation that was refused after it had noted down changes. */
+  withoutChanges(): this {
     for (const changes of [this.#puts, this.#deletes, this.#additions, this.#buried]) changes.clear();
     return this;
   }
 
   /** What the commit script is to check and to change. */
   commitArguments(instance: string): Argument[] {
-    const args: Argument[] = [instance, this.#readKeys.size];
-    for (const key of this.#readKeys) {
-      const value = this.#fetched.values.get(key);
-      args.push(argumentOf(key), value === undefined ? 0 : 1, value ?? "");
-    }
+    const args: Argument[] = [this.#readKeys.size + 1, instanceKey, 1, instance];
+    for (const [key, value] of this.#readKeys) args.push(argumentOf(key), value === undefined ? 0 : 1, value ?? "");
     args.push(this.#readRanges.size);
     for (const [id, [start, end, limit]] of this.#readRanges) {
-      const entries = this.#fetched.ranges.get(id)!;
+      const entries = this.#known.ranges.get(id) ?? [];
       args.push(argumentOf(start), argumentOf(end), limitOf(limit), entries.length);
       for (const { key, value } of entries) args.push(argumentOf(key), value);
     }
-    args.push(this.#puts.size);
+    args.push(this.#notBuried.size, ...this.#notBuried, this.#puts.size);
     for (const [key, value] of this.#puts) args.push(argumentOf(key), value);
     args.push(this.#deletes.size);
     for (const key of this.#deletes) args.push(argumentOf(key));
@@ -205,6 +238,39 @@ export class RedisTransaction implements Transaction {
     args.push(buriedSeconds);
     return args;
   }
+
+  /** What the next attempt can start from, given what the commit script answered; undefined where it was done. */
+  afterCommit(reply: Reply): Known | undefined {
+    if (reply === 1) return undefined;
+    const { mayGuessRanges, mayGuessNotes } = this.#known;
+    if (reply === 0) return new Known(new Map(), false, mayGuessNotes);
+    if (reply === -1) return new Known(new Map(), mayGuessRanges, false);
+    const [, ...values] = reply as readonly Reply[];
+    const keys = [...this.#readKeys.keys()];
+    const known = new Known(new Map(), mayGuessRanges, mayGuessNotes);
+    for (const [index, key] of keys.entries()) known.values.set(key, textOf(values[index]));
+    known.roundCount = 1;
+    return known;
+  }
+
+  /** The records that others will probably read next, as they are after the commit. */
+  get recent(): [key: string, value: string | undefined][] {
+    const seen: [string, string | undefined][] = [];
+    for (const [key, value] of this.#readKeys) if (isRecentTable(key)) seen.push([key, value]);
+    for (const key of this.#deletes) if (isRecentTable(key)) seen.push([key, undefined]);
+    for (const [key, value] of this.#puts) if (isRecentTable(key)) seen.push([key, value]);
+    return seen;
+  }
+}
+
+export const instanceKey = `${Table.meta}instance`;
+
+function isRecentTable(key: string): boolean {
+  return key.startsWith(Table.bucket) || key.startsWith(Table.volume) || key.startsWith(Table.openVolume);
+}
+
+function rangeId([start, end, limit]: Range): string {
+  return `${start}\0\0${end}\0\0${limit}`;
 }
 
 /** A byte string as it goes to Redis: as it is where it is ASCII. */

@@ -18,13 +18,15 @@ import {
   type Argument,
 } from "./redis-connection.ts";
 import { commitScript, openScript, readScript } from "./redis-scripts.ts";
-import { Fetched, NeedsMore, RedisTransaction } from "./redis-transaction.ts";
+import { Known, NeedsMore, RedisTransaction } from "./redis-transaction.ts";
 import type { Backend, Reader, Transaction } from "./transaction.ts";
 import { TransactionalDatastore } from "./transactional.ts";
 
 const keys = ["data-putter:data", "data-putter:index"];
 /** How often an operation is run again because others changed what it had read. */
 const attemptsMax = 1_000;
+const recentMax = 1_000;
+const nothing: ReadonlyMap<string, string> = new Map();
 
 export interface RedisOptions extends RedisAddress {
   /** `os`: Redis may answer before a commit is on its disk. */
@@ -55,6 +57,8 @@ class RedisBackend implements Backend {
   readonly #instance: string;
   /** What is under way; `close` waits for it. */
   readonly #running = new Set<Promise<unknown>>();
+  /** Records that many operations read, as they were seen last. */
+  readonly #recent = new Map<string, string>();
   #isClosed = false;
 
   constructor(connection: RedisConnection, instance: string, durabilityGap: string | undefined) {
@@ -86,27 +90,32 @@ class RedisBackend implements Backend {
   }
 
   async #run<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
+    let known = new Known(new Map(), true, true);
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      const fetched = new Fetched();
-      const { transaction, outcome } = await this.#runOnFetched(operation, fetched);
+      const { transaction, outcome } = await this.#runOnKnown(operation, known, attempt === 0);
       const isRefused = "error" in outcome;
-      // One read sees one state; several, or changes, must be confirmed.
-      const isToConfirm = fetched.roundCount > 1 || (!isRefused && transaction.hasChanges);
-      const confirmed = isToConfirm ? (isRefused ? transaction.withoutChanges() : transaction) : undefined;
-      if (confirmed === undefined || (await this.#confirm(confirmed))) {
-        if (isRefused) throw outcome.error;
-        return outcome.result;
+      // One read sees one state; several, guesses or changes must be confirmed.
+      if (known.isUncertain || (!isRefused && transaction.hasChanges)) {
+        const next = await this.#confirm(isRefused ? transaction.withoutChanges() : transaction);
+        if (next !== undefined) {
+          known = next;
+          continue;
+        }
       }
+      for (const [key, value] of transaction.recent) this.#remember(key, value);
+      if (isRefused) throw outcome.error;
+      return outcome.result;
     }
     throw new StoreError("BUSY", `${attemptsMax} times others changed the same records at the same time`);
   }
 
-  async #runOnFetched<Result>(
+  async #runOnKnown<Result>(
     operation: (transaction: Transaction) => Result,
-    fetched: Fetched,
+    known: Known,
+    mayGuess: boolean,
   ): Promise<{ transaction: RedisTransaction; outcome: { result: Result } | { error: unknown } }> {
     for (;;) {
-      const transaction = new RedisTransaction(fetched);
+      const transaction = new RedisTransaction(known, mayGuess ? this.#recent : nothing);
       try {
         return { transaction, outcome: { result: operation(transaction) } };
       } catch (error) {
@@ -117,12 +126,20 @@ class RedisBackend implements Backend {
     }
   }
 
-  async #confirm(transaction: RedisTransaction): Promise<boolean> {
-    const answer = await this.#script(commitScript, transaction.commitArguments(this.#instance));
-    if (answer === -1) {
+  /** Makes the changes, if what was read is still so; otherwise returns what the next attempt can start from. */
+  async #confirm(transaction: RedisTransaction): Promise<Known | undefined> {
+    const reply = await this.#script(commitScript, transaction.commitArguments(this.#instance));
+    if (Array.isArray(reply) && String(reply[0]) !== this.#instance) {
       throw new StoreError("UNAVAILABLE", `redis at ${this.#connection.place} lost its data, or is another one`);
     }
-    return answer === 1;
+    return transaction.afterCommit(reply);
+  }
+
+  #remember(key: string, value: string | undefined): void {
+    this.#recent.delete(key);
+    if (value === undefined) return;
+    this.#recent.set(key, value);
+    if (this.#recent.size > recentMax) this.#recent.delete(this.#recent.keys().next().value!);
   }
 
   async #script(script: Script, args: readonly Argument[]): Promise<Reply> {

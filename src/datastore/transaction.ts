@@ -10,8 +10,6 @@
  * Rules for operations: read a range before writing into it (whether a range shows the operation's own writes is not
  * defined; `get` does), and refuse (throw a StoreError) before the first write: refusing later is correct, but dear.
  */
-import type { ObjectId } from "../core/ids.ts";
-
 export interface Entry {
   readonly key: string;
   readonly value: string;
@@ -50,13 +48,15 @@ export interface Transaction extends Reader {
   add(counter: string, difference: number): void;
   /** A number that is larger than those of all commits before. */
   nextOrder(): number;
+  /** The first record from `start` on, before `end`, must not become another one before the commit. */
+  guard?(start: string, end: string): void;
+  /** As `want`, for what is probably not there: a commit is tried on this guess, without fetching first. */
+  wantNew?(...keys: string[]): void;
   /**
    * Remembers a released object for a while, where a commit can be repeated although it had succeeded and what it made
    * is gone again: the repetition must not bring it back.
    */
   bury(object: number, note: string): void;
-  /** As `want`, for a commit of this object. */
-  wantNew?(object: ObjectId): void;
   buried(object: number): string | undefined;
 }
 

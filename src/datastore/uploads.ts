@@ -137,7 +137,7 @@ export function completeUpload(
 ): VersionRecord {
   if (!(Number.isSafeInteger(id) && id >= 0 && id < idCount))
     throw new StoreError("INVALID", `object id ${id}: is none`);
-  tx.wantNew?.(id);
+  tx.wantNew?.(objectKey(id));
   tx.want?.(Table.upload + uploadBytes(upload));
   const existing = getObjectRecord(tx, id);
   if (existing?.status === "saved" || tx.buried(id) !== undefined) {

@@ -47,9 +47,10 @@ export function fileName(bucket: string, key: string): FileName {
   return { bucket: bucketBytes, key: keyBytes, file: `${bucketBytes}\0${keyBytes}` };
 }
 
-/** Says early that a write to this file will follow. */
-export function wantFile(tx: Transaction, name: FileName): void {
-  tx.want?.(Table.bucket + name.bucket, Table.file + name.file);
+/** Says early that this file will be made. */
+export function wantNewFile(tx: Transaction, name: FileName): void {
+  tx.want?.(Table.bucket + name.bucket);
+  tx.wantNew?.(Table.file + name.file);
 }
 
 /** A file that a write was checked against; nothing is changed yet. */
@@ -65,7 +66,7 @@ export interface FilePlan extends FileName {
 /** Checks bucket and condition. */
 export function planVersion(tx: Transaction, name: FileName, condition?: Condition): FilePlan {
   const { bucket, key, file } = name;
-  wantFile(tx, name);
+  tx.want?.(Table.bucket + bucket, Table.file + file);
   const versioning = versioningOf(tx, bucket);
   const current = getRecord<StoredVersion>(tx, Table.file + file);
   if (condition !== undefined) checkCondition(condition, current, `${textOf(bucket)}/${textOf(key)}`);
@@ -80,6 +81,8 @@ export function applyVersion(
   made: Omit<StoredVersion, "order" | "null">,
 ): StoredVersion {
   const { versioning, file, current, previousNull } = plan;
+  // Whoever adds a delete marker does not change the record of the file where there is none.
+  if (versioning !== "off" && current === undefined) tx.guard?.(...oldRange(file));
   const stored: StoredVersion =
     versioning === "off"
       ? { order: 0, null: true, ...made }
@@ -237,7 +240,11 @@ function findOrdered(
 }
 
 function firstOld(reader: Reader, file: string, limit: number): readonly Entry[] {
-  return reader.range(`${Table.version}${file}\0`, `${Table.version}${file}\0${lastByte}`, limit);
+  return reader.range(...oldRange(file), limit);
+}
+
+function oldRange(file: string): [string, string] {
+  return [`${Table.version}${file}\0`, `${Table.version}${file}\0${lastByte}`];
 }
 
 // ── parts of a change ───────────────────────────────────────────────────────────────────────────────────────────────
