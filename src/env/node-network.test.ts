@@ -81,14 +81,15 @@ describe("Node's network", () => {
     const listener = await network.listen(
       { host: "127.0.0.1", port: 0, receiveBuffer: new Uint8Array(4096), connectionsMax: 1, waitingSizeMax: 1_000_000 },
       (connection) => {
-        receiver = new TestReceiver(1000, (resume) => void setTimeout(resume, 20));
+        receiver = new TestReceiver(Number.MAX_SAFE_INTEGER, later);
         receiver.connection = connection;
         connection.start(receiver);
       },
     );
     const socket = net.connect(listener.port, "127.0.0.1");
-    await new Promise<void>((resolve) => void socket.write(patternOf(20_000), () => resolve()));
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    // Both are with the system before the other side gets to read.
+    socket.write(patternOf(50_000));
     socket.resetAndDestroy();
     expect(String(await receiver.closedCalled)).toContain("ECONNRESET");
     expect(receiver.calls).not.toContain("end");
