@@ -33,6 +33,9 @@ export const volumeQueueMax = 65_536;
 
 /** How long the sync after a directly written group may wait for company. */
 export const bulkSyncDelayMs = 10;
+/** A group that so many tickets have arrived of waits so long for the next bytes before it is written in pieces. */
+export const patientTicketCount = 128;
+export const groupPatienceMs = 5;
 /** Keep this much of the file system free, so that deleting and the datastore still work when it is full. */
 export const spaceReserveSize = 16 * 1024 * 1024;
 /** How often free space is asked for. */

@@ -3,7 +3,7 @@
  *
  * Frames with consecutive ids are gathered in one buffer, taken apart by the kernel as they arrive; a whole group of
  * them goes to the disk unbuffered. When nothing more has arrived the batch is written as it is, so that a client with
- * one ticket in flight does not wait. The number of batches under way is bounded, each until its responses are with the
+ * one ticket in flight does not wait; only a group that has begun to fill is given a moment. The number of batches under way is bounded, each until its responses are with the
  * system: a client that does not read its answers is not read from either.
  */
 import { messageOf } from "../core/errors.ts";
@@ -62,6 +62,8 @@ export class TicketConnection implements Receiver {
   #waiting = false;
   #spare: TicketBuffer | undefined;
   #flushPlanned = false;
+  /** When bytes of a long run last arrived, as the clock's `monotonic` says. */
+  #bytesAt = Number.NEGATIVE_INFINITY;
   #ended = false;
   #closed = false;
 
@@ -209,13 +211,26 @@ export class TicketConnection implements Receiver {
     );
   }
 
+  /** Writes what was gathered when nothing more comes: at once, or for the beginning of a long run a moment later. */
   #planFlush(): void {
-    if (this.#flushPlanned || this.#gathered === undefined) return;
+    if (this.#gathered === undefined) return;
+    const { clock } = this.#options.host;
+    const { buffer, count } = this.#gathered;
+    const patient = buffer.kind === "group" && count >= limits.patientTicketCount;
+    if (patient) this.#bytesAt = clock.monotonic();
+    if (this.#flushPlanned) return;
     this.#flushPlanned = true;
-    this.#options.host.clock.soon(() => {
+    const flush = (): void => {
+      const quietMs = clock.monotonic() - this.#bytesAt;
+      if (quietMs < limits.groupPatienceMs && this.#gathered?.buffer.kind === "group" && !this.#ended) {
+        clock.after(limits.groupPatienceMs - quietMs, flush);
+        return;
+      }
       this.#flushPlanned = false;
       this.#flush();
-    });
+    };
+    if (patient) clock.after(limits.groupPatienceMs, flush);
+    else clock.soon(flush);
   }
 
   /** Hands what was gathered to the store. */
