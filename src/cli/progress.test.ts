@@ -40,6 +40,17 @@ describe("a progress bar", () => {
     expect(written.at(-1)).toBe("a.iso: 10.0 MB in 2.0 s, 4.98 MB/s\n");
   });
 
+  it("takes a terminal that does not know its width for one of 80 columns", () => {
+    const written: string[] = [];
+    const screen = { isTTY: true, columns: 0, write: (text: string) => written.push(text) };
+    const { bar, clock } = progress(true, { screen, label: "a label of so many characters that a bar has no room" });
+    clock.now = 1000;
+    bar.advance(1_000_000);
+    expect(written).toEqual([
+      `\ra label of so many characters that a bar has no room   10%  1.00 MB  1.00 MB/s  9\x1b[K`,
+    ]);
+  });
+
   it("is plain lines, one every five seconds, where there is no terminal", () => {
     const { bar, clock, written } = progress(false);
     for (clock.now = 0; clock.now <= 10_000; clock.now += 100) bar.advance(clock.now * 1000);

@@ -67,7 +67,7 @@ export class Progress {
     const rate = this.#rateAt(now);
     const { label, unit, total, screen, extra } = this.#options;
     const state = { label, unit, total, done, rate, ...(extra === undefined ? {} : { extra: extra(rate) }) };
-    if (screen.isTTY === true) screen.write(`\r${barLine(state, (screen.columns ?? 80) - 1)}\x1b[K`);
+    if (screen.isTTY === true) screen.write(`\r${barLine(state, widthOf(screen) - 1)}\x1b[K`);
     else screen.write(`${plainLine(state)}\n`);
   }
 
@@ -94,6 +94,11 @@ export class Progress {
     this.#points.push({ at: now, done: this.#done });
     return now > oldest.at ? ((this.#done - oldest.done) / (now - oldest.at)) * 1000 : 0;
   }
+}
+
+/** Some terminals do not know their width, and say 0. */
+function widthOf({ columns = 0 }: Screen): number {
+  return columns > 0 ? columns : 80;
 }
 
 /** `a.iso  [######......]  52%  1.20 GB of 2.31 GB  410 MB/s  3 s left`; what `width` has no room for is left out. */
