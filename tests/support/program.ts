@@ -83,7 +83,7 @@ export class Workplace {
     return outcome.stdout;
   }
 
-  /** Starts something that goes on, and waits until it has printed what `ready` matches. */
+  /** Starts something that goes on, and waits until it has printed what `ready` matches. Its children end with it. */
   async start(
     command: string,
     args: readonly string[],
@@ -93,6 +93,8 @@ export class Workplace {
       cwd: options.cwd,
       env: this.environment(options.env),
       stdio: ["ignore", "pipe", "pipe"],
+      // A group of its own, so that what npm starts is ended with it.
+      detached: true,
     });
     this.#running.add(child);
     child.once("exit", () => this.#running.delete(child));
@@ -100,7 +102,7 @@ export class Workplace {
     await new Promise<void>((resolve, reject) => {
       const fail = (why: string): void => {
         clearTimeout(timer);
-        child.kill("SIGKILL");
+        signalGroup(child, "SIGKILL");
         reject(new Error(`${command} ${args.join(" ")} ${why}: ${stdout()}${stderr()}`));
       };
       const timer = setTimeout(() => fail("did not become ready"), options.timeoutMs ?? 30_000);
@@ -149,11 +151,20 @@ export class Service {
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
   const exited = once(child, "exit");
-  child.kill(signal);
-  const patience = setTimeout(() => child.kill("SIGKILL"), 20_000);
+  signalGroup(child, signal);
+  const patience = setTimeout(() => signalGroup(child, "SIGKILL"), 20_000);
   await exited;
   clearTimeout(patience);
   return child.exitCode;
+}
+
+/** To a process of `start` and to what it has started; to a process of `run` alone. */
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+  } catch {
+    child.kill(signal);
+  }
 }
 
 /** All that a child prints, the last megabyte of it. */
