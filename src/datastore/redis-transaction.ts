@@ -181,6 +181,20 @@ export class RedisTransaction implements Transaction {
 
   // ── to and from the scripts ───────────────────────────────────────────────────────────────────────────────────────
 
+  /** Where nothing but records is missing: their keys, for a plain command, which costs half of a script. */
+  readKeysOnly(): { args: Argument[]; keep: (reply: Reply) => void } | undefined {
+    const other = this.#wantedRanges.size + this.#wantedScans.length + this.#wantedNotes.size;
+    if (other > 0 || this.#wantsOrder) return undefined;
+    const keys = [...this.#wantedKeys];
+    return { args: keys.map(argumentOf), keep: (reply) => this.#keepValues(keys, reply as readonly Reply[]) };
+  }
+
+  #keepValues(keys: readonly string[], values: readonly Reply[]): void {
+    for (const [index, key] of keys.entries()) this.#known.values.set(key, textOf(values[index]));
+    this.#known.roundCount++;
+    if (this.#known.roundCount > 1) this.#known.isUncertain = true;
+  }
+
   /** What the read script is to fetch, and how to keep its answer. */
   readArguments(): { args: Argument[]; keep: (reply: Reply) => void } {
     const keys = [...this.#wantedKeys];
@@ -198,15 +212,13 @@ export class RedisTransaction implements Transaction {
     const known = this.#known;
     const keep = (reply: Reply): void => {
       const [values, rangeReplies, scanReplies, notes, order] = reply as [Reply[], Reply[], Reply[], Reply[], number];
-      for (const [index, key] of keys.entries()) known.values.set(key, textOf(values[index]));
+      this.#keepValues(keys, values);
       for (const [index, [id]] of ranges.entries()) known.ranges.set(id, entriesOf(rangeReplies[index] as Buffer[]));
       for (const [index, { base }] of scans.entries()) {
         known.scans.set(base, scanEntriesOf(scanReplies[index] as Buffer[]));
       }
       for (const [index, object] of objects.entries()) known.notes.set(object, textOf(notes[index]));
       if (this.#wantsOrder) known.order = order;
-      known.roundCount++;
-      if (known.roundCount > 1) known.isUncertain = true;
     };
     return { args, keep };
   }

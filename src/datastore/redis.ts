@@ -69,11 +69,11 @@ class RedisBackend implements Backend {
   }
 
   read<Result>(operation: (reader: Reader) => Result): Promise<Result> {
-    return this.#track(operation);
+    return this.#track(operation, false);
   }
 
   commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
-    return this.#track(operation);
+    return this.#track(operation, true);
   }
 
   async close(): Promise<void> {
@@ -82,17 +82,18 @@ class RedisBackend implements Backend {
     this.#connection.close();
   }
 
-  #track<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
+  #track<Result>(operation: (transaction: Transaction) => Result, mayGuess: boolean): Promise<Result> {
     if (this.#isClosed) return Promise.reject(new StoreError("ABORTED", "the datastore is closed"));
-    const running = this.#run(operation).finally(() => this.#running.delete(running));
+    const running = this.#run(operation, mayGuess).finally(() => this.#running.delete(running));
     this.#running.add(running);
     return running;
   }
 
-  async #run<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
+  /** `mayGuess`: it will be confirmed anyway, since it changes something. */
+  async #run<Result>(operation: (transaction: Transaction) => Result, mayGuess: boolean): Promise<Result> {
     let known = new Known(new Map(), true, true);
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      const { transaction, outcome } = await this.#runOnKnown(operation, known, attempt === 0);
+      const { transaction, outcome } = await this.#runOnKnown(operation, known, mayGuess && attempt === 0);
       const isRefused = "error" in outcome;
       // One read sees one state; several, guesses or changes must be confirmed.
       if (known.isUncertain || (!isRefused && transaction.hasChanges)) {
@@ -121,8 +122,9 @@ class RedisBackend implements Backend {
       } catch (error) {
         if (!(error instanceof NeedsMore)) return { transaction, outcome: { error } };
       }
-      const { args, keep } = transaction.readArguments();
-      keep(await this.#script(readScript, args));
+      const keysOnly = transaction.readKeysOnly();
+      const { args, keep } = keysOnly ?? transaction.readArguments();
+      keep(keysOnly === undefined ? await this.#script(readScript, args) : await this.#values(args));
     }
   }
 
@@ -140,6 +142,14 @@ class RedisBackend implements Backend {
     if (value === undefined) return;
     this.#recent.set(key, value);
     if (this.#recent.size > recentMax) this.#recent.delete(this.#recent.keys().next().value!);
+  }
+
+  async #values(keysOfRecords: readonly Argument[]): Promise<Reply> {
+    try {
+      return await this.#connection.call("HMGET", keys[0]!, ...keysOfRecords);
+    } catch (error) {
+      throw storeErrorOf(error, this.#connection.place);
+    }
   }
 
   async #script(script: Script, args: readonly Argument[]): Promise<Reply> {
