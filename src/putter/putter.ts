@@ -80,6 +80,8 @@ export class Putter {
   /** Answers what it has received, takes nothing more; nobody uses the store when it resolves. */
   async close(): Promise<void> {
     this.#closing = true;
+    // Nobody is there to be answered: what waits for that must not hold up the rest.
+    if (this.#link?.connected === false) this.#link.close();
     await this.#port?.close();
     this.#link?.close();
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);

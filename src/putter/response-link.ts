@@ -26,6 +26,10 @@ export class ResponseLink {
     void this.#keepUp();
   }
 
+  get connected(): boolean {
+    return this.#connection !== undefined;
+  }
+
   /** Resolves when the system has the bytes; a connection that broke is replaced, and they are sent again. */
   async send(responses: Uint8Array): Promise<void> {
     for (;;) {

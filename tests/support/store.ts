@@ -169,8 +169,8 @@ export async function savedObject(router: Router, id: string): Promise<SavedObje
 }
 
 /** Until it holds; `vitest`'s time-out is the limit. For what comes about by itself, soon. */
-export async function eventually(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
+export async function eventually(holds: () => boolean | Promise<boolean>, everyMs = 5): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, everyMs));
 }
 
 /** Byte by byte as expected, told shortly where not. */
