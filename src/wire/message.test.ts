@@ -1,4 +1,5 @@
 /** Requests and answers: exact bytes, and that nothing changed, exchanged or repeated is believed. */
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ticketDataSize } from "../core/frame.ts";
@@ -18,6 +19,7 @@ import {
   encodeRequest,
   encodeTicketsHead,
   noSession,
+  protocolVersion,
   requestSize,
 } from "./message.ts";
 
@@ -214,4 +216,25 @@ describe("the first bytes of a connection", () => {
     const id = fc.stringMatching(/^[0-9A-Z]{1,8}$/).map((text) => Buffer.from(text.padEnd(8, "\0"), "latin1"));
     expect(() => fc.assert(fc.property(id, (bytes) => beginsRequests(bytes) === false))).not.toThrow();
   });
+});
+
+it("the examples of docs/formats/wire.md are what is sent", () => {
+  const text = readFileSync(new URL("../../docs/formats/wire.md", import.meta.url), "utf8");
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  const [own, others] = [Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), Uint8Array.of(17, 18, 19, 20, 21, 22, 23, 24)];
+  const shown = new Uint8Array([...own, ...others]);
+  const tickets = { first: 36 as TicketId, count: 2, skip: 0, take: 2 * ticketDataSize };
+  const examples: readonly (readonly [string, Uint8Array])[] = [
+    ["hello", encodeRequest(kernel, noSession, { operation: "hello", a: protocolVersion, number: 1 }, own)],
+    ["read", encodeRequest(kernel, shown, { operation: "read", a: 36, b: 2, number: 2 }, new Uint8Array(0))],
+    ["tickets", encodeTicketsHead(kernel, shown, 2, tickets)],
+    ["end", encodeEnd(kernel, shown, 2)],
+  ];
+  for (const [name, bytes] of examples) expect(text).toContain(`${name.padEnd(8)} ${hex(bytes)}`);
+  for (const [name, size] of [
+    ["Request", requestSize],
+    ["Answer", answerSize],
+  ] as const) {
+    expect(text).toContain(`**${name}**, ${size} bytes`);
+  }
 });
