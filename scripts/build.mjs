@@ -3,7 +3,7 @@
  * at run time), then TypeScript to dist/.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -32,5 +32,15 @@ try {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-rmSync(path.join(root, "dist"), { recursive: true, force: true });
-run("typescript/bin/tsc", "-p", "tsconfig.build.json");
+// Built aside, so that what runs from dist/ does not find it half empty.
+const fresh = path.join(root, `dist.${process.pid}`);
+const target = path.join(root, "dist");
+try {
+  run("typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", fresh);
+  rmSync(`${fresh}.old`, { recursive: true, force: true });
+  if (existsSync(target)) renameSync(target, `${fresh}.old`);
+  renameSync(fresh, target);
+} finally {
+  rmSync(fresh, { recursive: true, force: true });
+  rmSync(`${fresh}.old`, { recursive: true, force: true });
+}

@@ -8,6 +8,7 @@ import * as limits from "../core/limits.ts";
 import type { Kernel } from "../core/kernel.ts";
 import type { Connection, Host } from "../env/host.ts";
 import { openPort, type Port, type WorkingReceiver } from "../wire/connection-sorter.ts";
+import { beginsRequests, decodeRequest, noSession, requestSize } from "../wire/message.ts";
 import { writeOrCut } from "../wire/request-server.ts";
 import type { ObjectWriter } from "./object-writer.ts";
 import type { Router } from "./router.ts";
@@ -34,12 +35,13 @@ export function openStreamPort(options: StreamPortOptions): Promise<Port> {
       onClosing: (receiver) => (receiver as StreamReceiver).interrupt(),
       onTick: (receiver, idleMs) => (receiver as StreamReceiver).park(idleMs),
     },
-    (connection) => new StreamReceiver(host, router, connection),
+    (connection) => new StreamReceiver(host, kernel, router, connection),
   );
 }
 
 class StreamReceiver implements WorkingReceiver {
   readonly #host: Host;
+  readonly #kernel: Kernel;
   readonly #router: Router;
   readonly #connection: Connection;
   #writer: ObjectWriter | undefined;
@@ -49,8 +51,9 @@ class StreamReceiver implements WorkingReceiver {
   #answering = false;
   #closed = false;
 
-  constructor(host: Host, router: Router, connection: Connection) {
+  constructor(host: Host, kernel: Kernel, router: Router, connection: Connection) {
     this.#host = host;
+    this.#kernel = kernel;
     this.#router = router;
     this.#connection = connection;
   }
@@ -62,6 +65,10 @@ class StreamReceiver implements WorkingReceiver {
   bytes(chunk: Uint8Array): number {
     if (this.#answered) return chunk.length;
     if (this.#writer === undefined) {
+      if (isHello(this.#kernel, chunk)) {
+        void this.#refuse(new StoreError("PROTOCOL", "this port takes byte streams; requests go to the response port"));
+        return chunk.length;
+      }
       void this.#open();
       return 0;
     }
@@ -165,5 +172,16 @@ class StreamReceiver implements WorkingReceiver {
     } finally {
       this.#answering = false;
     }
+  }
+}
+
+/** A client of the response port that came to the wrong one: its first frame carries our key's mac, so it is no object. */
+function isHello(kernel: Kernel, chunk: Uint8Array): boolean {
+  if (chunk.length < requestSize || beginsRequests(chunk) !== true) return false;
+  try {
+    decodeRequest(kernel, noSession, chunk.subarray(0, requestSize));
+    return true;
+  } catch {
+    return false;
   }
 }

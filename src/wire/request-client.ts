@@ -1,6 +1,6 @@
 /** The asking side of requests: one connection, one request at a time, answers as a stream. */
 import { type Address, formatAddress } from "../core/address.ts";
-import { type ErrorCode, StoreError } from "../core/errors.ts";
+import { type ErrorCode, messageOf, StoreError } from "../core/errors.ts";
 import { checksumSize, ticketDataSize } from "../core/frame.ts";
 import type { Kernel, TicketBuffer } from "../core/kernel.ts";
 import * as limits from "../core/limits.ts";
@@ -192,6 +192,9 @@ export class RequestClient implements Receiver {
     try {
       answer = decodeAnswer(kernel, noSession, head);
     } catch (error) {
+      if (Buffer.from(head.subarray(0, 6)).toString("latin1") === "ERROR ") {
+        throw new StoreError("PROTOCOL", `${where} takes byte streams: ask the router's response port instead`);
+      }
       const told = await this.#untrustedText(head);
       const message = `${where} does not accept this key (fingerprint ${fingerprint}). It says: ${told}`;
       throw new StoreError("WRONG_KEY", message, { cause: error });
@@ -274,10 +277,13 @@ export class RequestClient implements Receiver {
   }
 }
 
+/** What a person is told when a connection cannot be made. */
 export function unreachable(where: string, cause: unknown): StoreError {
-  const code = (cause as { code?: string }).code;
-  const why =
-    code === "ECONNREFUSED" ? "nothing listens there" : cause instanceof Error ? cause.message : String(cause);
+  // The network's own message names the place already; only its code is worth more words.
+  const beneath = cause instanceof StoreError ? cause.cause : cause;
+  const code = (beneath as { code?: string } | undefined)?.code;
+  if (cause instanceof StoreError && code !== "ECONNREFUSED") return cause;
+  const why = code === "ECONNREFUSED" ? "nothing listens there" : messageOf(cause);
   return new StoreError("UNAVAILABLE", `${where} cannot be reached: ${why}`, { cause });
 }
 
