@@ -5,7 +5,10 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { ticketDataSize, writeTicketSize } from "../src/core/frame.ts";
 import { fingerprintOf } from "../src/core/key.ts";
+import * as limits from "../src/core/limits.ts";
+import type { Clock } from "../src/env/host.ts";
 import { Child } from "./support/child.ts";
+import { hasRedisServer, RedisServer } from "./support/redis-server.ts";
 import { objectOf, sendStream, TestSocket } from "./support/sockets.ts";
 import {
   Belongings,
@@ -16,6 +19,7 @@ import {
   patternOf,
   sameBytes,
   testKey,
+  quietHost,
 } from "./support/store.ts";
 
 const belongings = new Belongings();
@@ -252,5 +256,36 @@ describe("a router that is killed while it writes", () => {
     for (const first of firsts) counts.set(first, (counts.get(first) ?? 0) + 1);
     expect(Math.max(...counts.values())).toBeLessThanOrEqual(2);
     expect(counts.size).toBe(known);
+  });
+});
+
+describe.skipIf(!hasRedisServer())("Redis", () => {
+  it("that goes in the middle of a write makes an ERROR and no object; when it is back, everything is there and goes on", async () => {
+    const redis = await RedisServer.start();
+    belongings.add(() => redis.stop());
+    // What takes ten seconds to be given up takes a fifth of one here.
+    const { clock } = quietHost;
+    const after: Clock["after"] = (delayMs, call) =>
+      clock.after(delayMs === limits.datastoreTimeoutMs ? 200 : delayMs, call);
+    const running = await belongings.router(
+      { datastore: { kind: "redis", url: redis.url }, durability: "disk" },
+      { ...quietHost, clock: { ...clock, after } },
+    );
+    const client = await belongings.requests(running.responsePort);
+    const old = patternOf(100_000, 1);
+    const id = objectOf(await sendStream(running.streamPort, old));
+    const writing = await socketTo(running.streamPort);
+    await writing.write(patternOf(megabyte, 2));
+    await eventually(async () => (await running.router.list(undefined, 10)).length === 2);
+    await redis.kill();
+    writing.end();
+    expect((await writing.rest()).toString()).toMatch(/^ERROR .*\n$/);
+    expect(await sendStream(running.streamPort, old)).toMatch(/^ERROR .*\n$/);
+    await redis.restart();
+    await eventually(async () => (await sendStream(running.streamPort, old)).startsWith("OBJECT"), 50);
+    expect(sameBytes(await getObject(client, id), old)).toBe(true);
+    const records = await running.router.list(undefined, 100);
+    expect(records.filter(({ status }) => status === "saved")).toHaveLength(2);
+    expect(records.some(({ status }) => status === "writing")).toBe(false);
   });
 });
