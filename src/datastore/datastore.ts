@@ -118,7 +118,10 @@ export interface ListRequest {
   readonly prefix: string;
   /** Names that share the text from `prefix` up to and with the first delimiter after it are one common prefix. */
   readonly delimiter: string | undefined;
-  /** Only what sorts after this key or common prefix (a common prefix skips all that begins with it). */
+  /**
+   * Only keys and common prefixes that sort after this. A common prefix that it begins with was passed, with all that
+   * is in it.
+   */
   readonly after: string | undefined;
   /** Files and common prefixes together; 1 to `pageSizeMax`. */
   readonly limit: number;
@@ -181,7 +184,7 @@ export interface VolumeRecord {
 
 export interface Counters {
   readonly buckets: number;
-  /** Saved objects, and their bytes. */
+  /** Saved objects, with and without runs of their own, and the bytes of those with: each stored byte counts once. */
   readonly objects: number;
   readonly bytes: number;
   readonly uploads: number;
@@ -229,7 +232,10 @@ export interface Datastore {
   getObject(id: ObjectId): Promise<ObjectRecord | undefined>;
   /** Objects in order of id, after `after`. */
   listObjects(after: ObjectId | undefined, limit: number): Promise<ObjectRecord[]>;
-  /** Lets go of a standalone object, or forgets a failed one. False if there is none; CONFLICT if a file refers to it. */
+  /**
+   * Lets go of a standalone object, or forgets a failed one. False if there is none; CONFLICT if it is not standalone
+   * (a file refers to it) or is being written.
+   */
   removeObject(id: ObjectId): Promise<boolean>;
 
   // Buckets.
@@ -238,13 +244,14 @@ export interface Datastore {
   createBucket(name: string, attributes: Attributes, now: number): Promise<BucketRecord>;
   getBucket(name: string): Promise<BucketRecord | undefined>;
   listBuckets(): Promise<BucketRecord[]>;
+  /** CONFLICT where versioning was enabled once and is to be off: it can only be suspended. */
   updateBucket(name: string, change: { versioning?: Versioning; attributes?: Attributes }): Promise<BucketRecord>;
   /** CONFLICT where it holds a version, a delete marker or an unfinished upload. */
   deleteBucket(name: string): Promise<void>;
 
   // Files and versions.
 
-  /** The newest version (which can be a delete marker), or the one that is named. */
+  /** The newest version (which can be a delete marker), or the one that is named. NOT_FOUND without the bucket. */
   getVersion(bucket: string, key: string, version?: string): Promise<VersionRecord | undefined>;
   /** Makes a version that refers to the object of another one; no bytes move. NOT_FOUND if that object is gone. */
   copyVersion(object: ObjectId, target: FileTarget, now: number): Promise<VersionRecord>;
@@ -294,7 +301,7 @@ export interface Datastore {
   listRuns(from: TicketId, end: TicketId, limit: number): Promise<(Run & { readonly object: ObjectId })[]>;
   /** Remembers that a volume's dead tickets, as many as it had at `deadCount`, take no space any more. */
   noteReclaimed(volume: number, deadCount: number): Promise<void>;
-  /** Forgets failed objects older than `before`; returns how many, at most `limit`. */
+  /** Forgets objects whose write came to nothing before `before`; returns how many, at most `limit`. */
   forgetFailed(before: number, limit: number): Promise<number>;
 
   counters(): Promise<Counters>;

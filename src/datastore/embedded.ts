@@ -8,7 +8,7 @@ import type { Clock, Disk, Log } from "../env/host.ts";
 import type { Datastore } from "./datastore.ts";
 import { EmbeddedTransaction } from "./embedded-transaction.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { formatKey } from "./keys.ts";
+import { formatKey, restoredKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
 import { checkLmdbFile } from "./lmdb-header.ts";
 import { formatVersion } from "./records.ts";
@@ -28,19 +28,20 @@ export interface EmbeddedOptions {
 
 /** INCOMPATIBLE where a newer version made it, DAMAGED where it cannot be read. */
 export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore> {
-  const { directory, durability, clock, disk } = options;
+  const { directory, durability, clock, log, disk } = options;
   await disk?.makeDirectory(directory);
   await disk?.syncDirectory(`${directory}/..`);
   if (disk !== undefined) await checkLmdbFile(disk, `${directory}/data.mdb`);
   const file = openFile(directory, durability);
   try {
     checkFormat(file, directory);
+    if (disk !== undefined) await noteRestored(file, disk, directory);
     await disk?.syncDirectory(directory);
   } catch (error) {
     await file.close();
     throw error;
   }
-  return new TransactionalDatastore(new EmbeddedBackend(file, options), clock);
+  return TransactionalDatastore.open(new EmbeddedBackend(file, options), clock, log);
 }
 
 class EmbeddedBackend implements Backend {
@@ -130,6 +131,14 @@ function checkFormat(file: LmdbFile, directory: string): void {
     const message = `datastore in ${directory} has format ${found}, this program knows ${formatVersion}`;
     throw new StoreError("INCOMPATIBLE", `${message}: use the version that made it, or a newer one`);
   }
+}
+
+/** Whoever puts a copy back leaves a file `restored` beside it (docs/runbooks/restore-the-datastore.md). */
+async function noteRestored(file: LmdbFile, disk: Disk, directory: string): Promise<void> {
+  const names = (await disk.list(directory)) ?? [];
+  if (!names.includes("restored")) return;
+  file.transact(() => file.put(restoredKey, "{}"));
+  await disk.unlink(`${directory}/restored`);
 }
 
 /** LMDB's own codes (lmdb.h), and the system's. */

@@ -43,6 +43,9 @@ export const formatKey = `${Table.meta}format`;
 /** The next ObjectID and the next volume. */
 export const allocationKey = `${Table.meta}allocation`;
 
+/** There from when a copy was put back until ids were skipped (docs/runbooks/restore-the-datastore.md). */
+export const restoredKey = `${Table.meta}restored`;
+
 const idDigits = 13;
 const timeDigits = 16;
 const orderMax = Number.MAX_SAFE_INTEGER;

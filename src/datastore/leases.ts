@@ -5,7 +5,7 @@ import { idCount, type ObjectId, type TicketId } from "../core/ids.ts";
 import { layoutOf, placementDepth, slotOf, volumeEnd, volumeOf, volumeStart } from "../core/layout.ts";
 import { bucketNameSizeMax } from "../core/limits.ts";
 import type { Lease, VolumeRecord } from "./datastore.ts";
-import { allocationKey, lastByte, leaseKey, liveCounter, nameBytes, Table, volumeKey } from "./keys.ts";
+import { allocationKey, lastByte, leaseKey, liveCounter, nameBytes, restoredKey, Table, volumeKey } from "./keys.ts";
 import { getRecord, parseRecord, type StoredAllocation, type StoredLease, type StoredVolume } from "./records.ts";
 import type { Reader, Transaction } from "./transaction.ts";
 
@@ -112,6 +112,26 @@ function getAllocation(tx: Transaction): StoredAllocation {
 
 function putAllocation(tx: Transaction, allocation: StoredAllocation): void {
   tx.put(allocationKey, JSON.stringify(allocation));
+}
+
+/** Far more than anybody makes between two copies of a datastore, and little of what there is. */
+const skippedObjects = 1_000_000_000;
+const skippedVolumes = 10_000;
+
+/**
+ * A datastore that is older than the disks, put back from a copy, would lease ids again that were handed out after the
+ * copy was made, and whose slots are taken. So, once, no volume that it knows gets a further lease, and ids are skipped.
+ */
+export function skipAfterRestore(tx: Transaction): boolean {
+  if (tx.get(restoredKey) === undefined) return false;
+  const allocation = getAllocation(tx);
+  const entries = tx.range(Table.volume, Table.volume + lastByte, Number.MAX_SAFE_INTEGER);
+  const volumes = entries.map(({ key, value }) => ({ key, volume: parseRecord<StoredVolume>(key, value) }));
+  for (const { key, volume } of volumes) tx.put(key, JSON.stringify({ ...volume, sealed: true }));
+  putAllocation(tx, { object: allocation.object + skippedObjects, volume: allocation.volume + skippedVolumes });
+  tx.add("order", skippedObjects);
+  tx.delete(restoredKey);
+  return true;
 }
 
 // ── volumes ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -43,7 +43,7 @@ export async function openRedis(options: RedisOptions): Promise<Datastore> {
     await connection.open();
     const durabilityGap = await checkDurability(connection, durability);
     const instance = await checkFormat(connection, clock);
-    return new TransactionalDatastore(new RedisBackend(connection, instance, durabilityGap), clock);
+    return await TransactionalDatastore.open(new RedisBackend(connection, instance, durabilityGap), clock, log);
   } catch (error) {
     connection.close();
     throw storeErrorOf(error, connection.place);

@@ -1,6 +1,6 @@
 /** The Datastore over a Backend: each of its operations is one read or one commit of the function that says how. */
 import type { ObjectId, TicketId } from "../core/ids.ts";
-import type { Clock } from "../env/host.ts";
+import type { Clock, Log } from "../env/host.ts";
 import * as buckets from "./buckets.ts";
 import type {
   Attributes,
@@ -35,9 +35,18 @@ export class TransactionalDatastore implements Datastore {
   readonly #backend: Backend;
   readonly #clock: Clock;
 
-  constructor(backend: Backend, clock: Clock) {
+  private constructor(backend: Backend, clock: Clock) {
     this.#backend = backend;
     this.#clock = clock;
+  }
+
+  static async open(backend: Backend, clock: Clock, log: Log): Promise<Datastore> {
+    const isRestored = await backend.commit(leases.skipAfterRestore).catch(async (error: unknown) => {
+      await backend.close();
+      throw error;
+    });
+    if (isRestored) log.warn("the datastore was put back from a copy: ids that may have been used since are skipped");
+    return new TransactionalDatastore(backend, clock);
   }
 
   get description(): string {
