@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { freePort, projectRoot, type Service, someBytes, Workplace } from "./support/program.ts";
-import { type Block, readBlocks, Shell } from "./support/runbook.ts";
+import { freePort, projectRoot, type Service, someBytes, Workplace } from "../support/program.ts";
+import { type Block, readBlocks, Shell } from "../support/runbook.ts";
 
 const megabyte = 1_000_000;
 let place: Workplace;
