@@ -75,7 +75,13 @@ class EmbeddedBackend implements Backend {
   }
 
   commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
-    return this.#group.commit(operation);
+    return this.#group.commit((transaction) => {
+      try {
+        return operation(transaction);
+      } catch (error) {
+        throw storeErrorOf(error);
+      }
+    });
   }
 
   async close(): Promise<void> {
@@ -86,24 +92,20 @@ class EmbeddedBackend implements Backend {
   }
 
   #transact(body: (transaction: EmbeddedTransaction) => void): void {
-    let isDone = false;
     try {
       this.#file.transact(() => {
         const transaction = new EmbeddedTransaction(this.#file, true);
         body(transaction);
         transaction.putCounters();
-        isDone = true;
       });
       this.#lastFailure = undefined;
     } catch (error) {
-      // Thrown by an operation: it is for the group to judge.
-      if (!isDone) throw error;
-      const storeError = storeErrorOf(error);
-      if (storeError.code !== this.#lastFailure) {
-        this.#log.error("a commit to the datastore failed", { code: storeError.code, reason: messageOf(error) });
+      const failure = storeErrorOf(error);
+      if (failure instanceof StoreError && failure.code !== this.#lastFailure) {
+        this.#log.error("a commit to the datastore failed", { code: failure.code, reason: messageOf(error) });
+        this.#lastFailure = failure.code;
       }
-      this.#lastFailure = storeError.code;
-      throw storeError;
+      throw failure;
     }
   }
 }
@@ -116,7 +118,8 @@ function openFile(directory: string, durability: "disk" | "os"): LmdbFile {
   try {
     return new LmdbFile({ directory, sync: durability === "disk" });
   } catch (error) {
-    const { code } = storeErrorOf(error);
+    const known = storeErrorOf(error);
+    const code = known instanceof StoreError ? known.code : "UNAVAILABLE";
     throw new StoreError(code, `datastore in ${directory} cannot be opened: ${messageOf(error)}; ${runbook}`, {
       cause: error,
     });
@@ -142,7 +145,7 @@ async function noteRestored(file: LmdbFile, disk: Disk, directory: string): Prom
 }
 
 /** LMDB's own codes (lmdb.h), and the system's. */
-const errorCodes: ReadonlyMap<unknown, StoreError["code"]> = new Map<unknown, StoreError["code"]>([
+const errorCodes: ReadonlyMap<number, StoreError["code"]> = new Map<number, StoreError["code"]>([
   [-30797, "DAMAGED"],
   [-30796, "DAMAGED"],
   [-30795, "UNAVAILABLE"],
@@ -153,9 +156,11 @@ const errorCodes: ReadonlyMap<unknown, StoreError["code"]> = new Map<unknown, St
   [122, "NO_SPACE"],
 ]);
 
-function storeErrorOf(error: unknown): StoreError {
-  if (error instanceof StoreError) return error;
-  const code = errorCodes.get((error as { code?: unknown }).code) ?? "UNAVAILABLE";
+/** Errors of LMDB and of the system as StoreErrors; what is neither is a bug, or for the group to judge, and stays. */
+function storeErrorOf(error: unknown): unknown {
+  const number = (error as { code?: unknown }).code;
+  if (error instanceof StoreError || typeof number !== "number") return error;
+  const code = errorCodes.get(number) ?? "UNAVAILABLE";
   const hint = code === "DAMAGED" ? `; ${runbook}` : "";
   return new StoreError(code, `the datastore failed: ${messageOf(error)}${hint}`, { cause: error });
 }

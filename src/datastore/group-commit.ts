@@ -7,9 +7,9 @@ import type { Clock } from "../env/host.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** Operations in one commit; further ones wait for the next. */
-export const groupSizeMax = 512;
+const groupSizeMax = 512;
 /** Operations that wait; further ones are answered BUSY. */
-export const groupQueueMax = 65_536;
+const groupQueueMax = 65_536;
 
 /** What a group is run on: makes all changes of `body` durable, or none (then it throws). */
 export interface GroupStore {

@@ -11,7 +11,7 @@ import { connectTimeoutMs, datastoreTimeoutMs, reconnectDelayMaxMs, reconnectDel
 import type { Clock, Log } from "../env/host.ts";
 
 /** Requests that wait for an answer or for the connection; further ones are answered BUSY. */
-export const redisRequestsMax = 20_000;
+const redisRequestsMax = 20_000;
 
 export interface RedisAddress {
   /** redis://[user:password@]host[:port][/database], or rediss:// for TLS. */

@@ -18,7 +18,8 @@ import {
   type Argument,
 } from "./redis-connection.ts";
 import { commitScript, openScript, readScript } from "./redis-scripts.ts";
-import { Known, NeedsMore, RedisTransaction } from "./redis-transaction.ts";
+import { Known } from "./redis-known.ts";
+import { NeedsMore, RedisTransaction } from "./redis-transaction.ts";
 import type { Backend, Reader, Transaction } from "./transaction.ts";
 import { TransactionalDatastore } from "./transactional.ts";
 

@@ -36,7 +36,7 @@ import { applyVersion, fileName, planVersion } from "./versions.ts";
 
 const uploadNameSizeMax = 255;
 /** Objects that one object can consist of: parts can be copies of objects that consist of parts. */
-export const composedPartsMax = 10 * partsMax;
+const composedPartsMax = 10 * partsMax;
 
 export function createUpload(tx: Transaction, upload: UploadRecord): void {
   const id = uploadBytes(upload.upload);
