@@ -47,6 +47,8 @@ export interface TicketStore {
    * the reader verifies, end to end.
    */
   read(first: TicketId, count: number, data: Uint8Array, sums: Uint8Array): Promise<void>;
+  /** As `read`, at once; false where that cannot be, and nothing is to be made of the memory then. */
+  readNow(first: TicketId, count: number, data: Uint8Array, sums: Uint8Array): boolean;
   /**
    * Frees the space of all tickets from `first` to `end` (exclusive) but those in `live`, which are in order. Nobody
    * may be writing in that range. `pace` is awaited before so many bytes are copied.

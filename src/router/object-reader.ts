@@ -87,14 +87,28 @@ export class ObjectReader {
     return { object: object.id, offset: 0, first, count, skip: 0, take: object.size };
   }
 
-  /** The bytes of such an object: no generator, no reading ahead. */
-  async readSingle(plan: PiecePlan): Promise<Uint8Array> {
-    const { buffer } = await this.#load(plan, "tiny");
-    // From Node's pool: a buffer of its own costs more than the read.
-    const bytes = Buffer.allocUnsafe(plan.take);
-    bytes.set(buffer.data.subarray(0, plan.take));
-    buffer.release();
-    return bytes;
+  /** The bytes of such an object, if its store can be read at once and they verify. Whoever gets none reads on. */
+  readSingleNow(plan: PiecePlan): Uint8Array | undefined {
+    const store = this.#options.locate(volumeOf(placement, plan.first));
+    if (store instanceof Promise) {
+      void quiet(store);
+      return undefined;
+    }
+    const buffer = this.#options.kernel.take("tiny");
+    if (buffer === undefined) return undefined;
+    try {
+      const data = buffer.data.subarray(0, plan.count * ticketDataSize);
+      if (!store.readNow(plan.first, plan.count, data, buffer.sums.subarray(0, plan.count * checksumSize))) {
+        return undefined;
+      }
+      if (this.#verified(plan, buffer, 0) < plan.count) return undefined;
+      // From Node's pool: a buffer of its own costs more than the read.
+      const bytes = Buffer.allocUnsafe(plan.take);
+      bytes.set(plan.take === data.length ? data : data.subarray(0, plan.take));
+      return bytes;
+    } finally {
+      buffer.release();
+    }
   }
 
   /** Reads one ticket after the other where that is needed to find all damage; tells what was damaged. */

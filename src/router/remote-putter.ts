@@ -91,6 +91,10 @@ export class RemotePutter implements TicketStore {
     return this.#tickets?.accept(ticket, status) ?? false;
   }
 
+  readNow(): boolean {
+    return false;
+  }
+
   async read(first: TicketId, count: number, data: Uint8Array, sums: Uint8Array): Promise<void> {
     await this.#request((client) => client.askTickets("read", first, count, data, sums));
   }

@@ -196,14 +196,8 @@ export class Router {
   /** All bytes of an object that is small enough to be had at once. */
   async get(object: SavedObject): Promise<Uint8Array> {
     const single = this.#reader.planSingle(object);
-    if (single !== undefined) {
-      const end = this.#reclaimer.readerEnters();
-      try {
-        return await this.#reader.readSingle(single);
-      } finally {
-        end();
-      }
-    }
+    const now = single === undefined ? undefined : this.#reader.readSingleNow(single);
+    if (now !== undefined) return now;
     const bytes = new Uint8Array(object.size);
     let at = 0;
     for await (const { buffer, skip, take } of this.read(object, 0, object.size)) {
