@@ -1,4 +1,7 @@
-/** A page of 1,000 names out of a bucket of a thousand, and of a million. */
+/**
+ * A page of 1,000 names out of a bucket of a thousand, and of a million. Processor time is that of the process that
+ * lists; a Redis' own shows in the time by the clock.
+ */
 import { spawnSync } from "node:child_process";
 import { bucket, filledStore } from "./support/filled-store.mjs";
 import { startRedis } from "./support/redis.mjs";

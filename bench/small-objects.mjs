@@ -7,9 +7,9 @@ export const goal = "20 times a loop that syncs a file for each; 100,000 verifie
 const writers = 128;
 
 export async function run(context) {
-  const putCount = context.pick(40_000, 10_000);
+  const putCount = context.pick(40_000, 8_000);
   const fileCount = context.pick(2_000, 500);
-  const readCount = context.pick(200_000, 50_000);
+  const readCount = context.pick(200_000, 40_000);
   const root = context.directory("small-objects", (context.runs + 2) * putCount * 4_000);
   const fileDirectory = context.directory("small-objects-files");
   const puts = { product: [], loop: [], together: [] };
