@@ -12,8 +12,8 @@ export async function openDatastore(
   root: string,
   durability: Durability,
 ): Promise<Datastore> {
-  const { clock, log } = host;
-  if (choice.kind === "embedded") return openEmbedded({ directory: `${root}/datastore`, clock, durability, log });
+  const { clock, disk, log } = host;
+  if (choice.kind === "embedded") return openEmbedded({ directory: `${root}/datastore`, clock, durability, log, disk });
   // Only who uses Redis pays for its client.
   const { openRedis } = await import("../datastore/redis.ts");
   return openRedis({ url: choice.url, clock, durability, log });

@@ -214,9 +214,9 @@ describe("kernel", () => {
       fc.property(fc.nat(count * ticketDataSize - 1), fc.nat(7), fc.boolean(), (position, bit, inSums) => {
         const bytes = inSums ? buffer.sums : buffer.data;
         const at = inSums ? position % (count * 8) : position;
-        bytes[at] = bytes[at]! ^ (1 << bit);
+        bytes[at]! ^= 1 << bit;
         expect(kernel.checkSums(1000, count, buffer.data, buffer.sums)).toBe(Math.floor(at / (inSums ? 8 : 1458)));
-        bytes[at] = bytes[at]! ^ (1 << bit);
+        bytes[at]! ^= 1 << bit;
       }),
     );
     expect(kernel.checkSums(1001, count, buffer.data, buffer.sums)).toBe(0);

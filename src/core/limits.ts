@@ -12,12 +12,14 @@ export const bufferIdleMs = 200;
 export const bufferHoldMs = 1_000;
 /** One read from a socket. */
 export const receiveSize = 262_144;
+/** Pieces of memory of that size that a port keeps for what waits. */
+export const waitingSpacesMax = 64;
 /** Bytes read from all sockets of a port that no buffer was free for; a connection that goes beyond it is cut off. */
-export const waitingSizeMax = 32 * 1024 * 1024;
+export const waitingSizeMax = 64 * 1024 * 1024;
 
 /** Buffers of the arena: WebAssembly memory that never grows. */
 export const tinyBufferCount = 512;
-export const blockBufferCount = 96;
+export const blockBufferCount = 72;
 export const groupBufferCount = 8;
 /** Buffers that one object being written, or one ticket connection, may have on their way to the disk. */
 export const batchesInFlightMax = 4;

@@ -21,7 +21,7 @@ async function listen(
   movesHandles: boolean,
 ): Promise<Listener> {
   const connections = new Set<NodeConnection>();
-  const waiting: Waiting = { size: 0, sizeMax: options.waitingSizeMax };
+  const waiting: Waiting = { size: 0, sizeMax: options.waitingSizeMax, spaces: [] };
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (accepted) => {
     if (connections.size >= options.connectionsMax) {
       accepted.destroy();
@@ -54,7 +54,7 @@ async function listen(
 }
 
 function connect(options: ConnectOptions): Promise<Connection> {
-  const connection = new NodeConnection({ size: 0, sizeMax: limits.waitingSizeMax }, () => undefined);
+  const connection = new NodeConnection({ size: 0, sizeMax: limits.waitingSizeMax, spaces: [] }, () => undefined);
   return new Promise((resolve, reject) => {
     const socket = new net.Socket({
       allowHalfOpen: true,
@@ -89,6 +89,8 @@ function reasonOf(error: Error): string {
 interface Waiting {
   size: number;
   readonly sizeMax: number;
+  /** Memory for what waits, used again: as garbage it would pile up while many clients are held back. */
+  readonly spaces: Uint8Array[];
 }
 
 interface OnRead {
@@ -105,6 +107,8 @@ class NodeConnection implements Connection {
   #receiver: Receiver | undefined;
   /** What the receiver has not taken yet. */
   #rest: Uint8Array | undefined;
+  /** Where it lies, if that is memory to be given back. */
+  #space: Uint8Array | undefined;
   #ended = false;
   #endTold = false;
   #closed = false;
@@ -140,6 +144,7 @@ class NodeConnection implements Connection {
     socket.on("error", (error) => (this.#error = error));
     socket.on("close", () => {
       this.#keep(undefined);
+      this.#giveBackSpace();
       this.#gone();
       this.#closed = true;
       this.#receiver?.closed(this.#error);
@@ -159,6 +164,7 @@ class NodeConnection implements Connection {
     if (rest !== undefined) {
       this.#keep(undefined);
       if (!this.#offer(rest, false)) return;
+      this.#giveBackSpace();
     }
     this.#tellEnd();
     if (this.#socket!.destroyed) return;
@@ -192,8 +198,21 @@ class NodeConnection implements Connection {
     const taken = this.#receiver === undefined ? 0 : this.#receiver.bytes(chunk);
     if (taken === chunk.length) return true;
     const rest = chunk.subarray(taken);
-    this.#keep(shared ? rest.slice() : rest);
+    this.#keep(shared ? this.#copy(rest) : rest);
     return false;
+  }
+
+  #copy(rest: Uint8Array): Uint8Array {
+    this.#space = this.#waiting.spaces.pop() ?? Buffer.allocUnsafeSlow(limits.receiveSize);
+    this.#space.set(rest);
+    return this.#space.subarray(0, rest.length);
+  }
+
+  #giveBackSpace(): void {
+    if (this.#space !== undefined && this.#waiting.spaces.length < limits.waitingSpacesMax) {
+      this.#waiting.spaces.push(this.#space);
+    }
+    this.#space = undefined;
   }
 
   #keep(rest: Uint8Array | undefined): void {

@@ -143,21 +143,36 @@ export class Reclaimer {
   /** Never rejects: what goes wrong is in the status and tried again. */
   async #run(): Promise<void> {
     const { datastore, host } = this.#options;
+    let failure: string | undefined;
     try {
       for (let after: number | undefined; !this.#stopped;) {
         const volumes = await datastore.listVolumes(after, volumePageSize);
-        for (const volume of volumes) if (!this.#stopped) await this.#consider(volume);
+        for (const volume of volumes) failure = (await this.#tryVolume(volume)) ?? failure;
         if (volumes.length < volumePageSize) break;
         after = volumes.at(-1)!.volume;
       }
       const before = host.clock.now() - limits.failedObjectKeepMs;
       this.#failedObjectsForgotten += await datastore.forgetFailed(before, runPageSize);
-      this.#lastError = undefined;
+      this.#lastError = failure;
     } catch (error) {
       this.#lastError = messageOf(error);
       host.log.warn("reclaiming failed, and will be tried again", { error: this.#lastError });
     }
     this.#lastRunAt = host.clock.now();
+  }
+
+  /** What went wrong with one volume; the others have their turn all the same. */
+  async #tryVolume(volume: VolumeRecord): Promise<string | undefined> {
+    if (this.#stopped) return undefined;
+    try {
+      await this.#consider(volume);
+      return undefined;
+    } catch (error) {
+      const liveSize = volume.liveCount * ticketDataSize;
+      const failure = `volume ${volume.volume}, of which ${liveSize} bytes stay: ${messageOf(error)}`;
+      if (failure !== this.#lastError) this.#options.host.log.warn("reclaiming failed", { error: failure });
+      return failure;
+    }
   }
 
   async #consider(volume: VolumeRecord): Promise<void> {

@@ -1,6 +1,7 @@
 /**
- * Giving space back. A volume with nothing live is unlinked; another one is written anew as sparse files that hold only
- * the live slots, at the same places, synced, and renamed over the old ones. Ids never change.
+ * Giving space back. A volume with nothing live is unlinked; another one is cut off after its last live slot, and if more
+ * in it is dead, written anew as sparse files that hold only the live slots, at the same places, synced, and renamed over
+ * the old ones. Ids never change. Only writing anew needs room on the disk: as much as is live.
  *
  * A crash between the two renames leaves the new file beside the old one: live slots are the same in both, and what dead
  * slots look like does not matter.
@@ -48,8 +49,14 @@ export async function rewriteVolume(
 ): Promise<boolean> {
   const { disk } = context;
   const slotCount = await slotCountOf(disk, directory);
+  if (slotCount === undefined) return false;
+  const liveEnd = Math.max(...live.map((range) => range.slot + range.count));
   const liveCount = live.reduce((sum, range) => sum + range.count, 0);
-  if (slotCount === undefined || liveCount >= slotCount - firstSlot) return false;
+  if (liveEnd < slotCount) {
+    await cutOff(disk, `${directory}/sum`, liveEnd * checksumSize);
+    await cutOff(disk, `${directory}/obj`, liveEnd * ticketDataSize);
+  }
+  if (liveCount >= Math.min(slotCount, liveEnd) - firstSlot) return liveEnd < slotCount;
   try {
     const obj = await copyLive(disk, `${directory}/obj`, live, ticketDataSize, pace);
     const sum = await copyLive(disk, `${directory}/sum`, live, checksumSize, pace);
@@ -63,6 +70,19 @@ export async function rewriteVolume(
   }
   await context.syncDirectory(directory);
   return true;
+}
+
+/** Makes a file shorter, in place; durable when it resolves. */
+async function cutOff(disk: Disk, path: string, size: number): Promise<void> {
+  const file = await disk.open(path, "write");
+  if (file === undefined) return;
+  try {
+    if ((await file.size()) <= size) return;
+    await file.truncate(size);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 /** What a rewriting that did not come to its end has left. */

@@ -173,7 +173,12 @@ class SortedConnection implements WorkingReceiver {
 
   end(): void {
     this.#receiver ??= this.#frames();
-    if (this.#first.length > 0) this.#receiver.bytes(this.#first);
+    // Fewer than eight bytes, offered for as long as it takes some: they are not in the connection's keeping any more.
+    for (let rest = this.#first; rest.length > 0;) {
+      const taken = this.#receiver.bytes(rest);
+      if (taken === 0) break;
+      rest = rest.subarray(taken);
+    }
     this.#receiver.end();
   }
 
