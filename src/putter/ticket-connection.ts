@@ -16,7 +16,7 @@ import {
   writeTicketSize,
 } from "../core/frame.ts";
 import { readId, type TicketId } from "../core/ids.ts";
-import type { Kernel, TicketBuffer } from "../core/kernel.ts";
+import type { BufferKind, Kernel, TicketBuffer } from "../core/kernel.ts";
 import { type Layout, slotOf } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
 import type { BatchOutcome, TicketStore } from "../core/ticket-store.ts";
@@ -61,6 +61,8 @@ export class TicketConnection implements Receiver {
   #unanswered = 0;
   #waiting = false;
   #spare: TicketBuffer | undefined;
+  /** The last run filled its buffer: more is likely to come. */
+  #isStream = false;
   #flushPlanned = false;
   /** When bytes of a long run last arrived, as the clock's `monotonic` says. */
   #bytesAt = Number.NEGATIVE_INFINITY;
@@ -153,7 +155,8 @@ export class TicketConnection implements Receiver {
     const taken = this.#options.kernel.unframe(frames, countMax, gathered.first + gathered.count, data, sums);
     gathered.count += taken;
     this.#options.counts.received += taken;
-    if (gathered.count === gathered.countMax) this.#flush();
+    this.#isStream = gathered.count === gathered.countMax;
+    if (this.#isStream) this.#flush();
     return taken;
   }
 
@@ -176,29 +179,33 @@ export class TicketConnection implements Receiver {
     void this.#deliver(Promise.resolve(responses));
   }
 
-  /** False where there is no memory for it now; the connection goes on when there is. */
+  /**
+   * False where there is no memory for it now; the connection goes on when there is. Where a group begins, and as many
+   * tickets came before as there was room for, a group's memory is worth waiting for: with less, all of the group would
+   * be written in pieces.
+   */
   #beginRun(first: TicketId): boolean {
     this.#flush();
     const { kernel, layout } = this.#options;
     if (this.#inFlight >= limits.batchesInFlightMax || this.#unanswered >= limits.unsavedBatchesMax) return false;
     // Up to where the next group begins; only depth 2 has groups.
-    const toGroup =
-      layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
-    const group = layout.depth === 2 && toGroup === groupTicketCount ? kernel.take("group") : undefined;
-    const buffer = group ?? this.#spare ?? kernel.take("block");
+    const toGroup = layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
+    const group = layout.depth === 2 && toGroup === groupTicketCount;
+    const waits = group && this.#isStream;
+    const buffer = this.#spare ?? (group ? kernel.take("group") : undefined) ?? (waits ? undefined : kernel.take("block"));
     if (buffer === undefined) {
-      this.#waitForBlock();
+      this.#waitFor(waits ? "group" : "block");
       return false;
     }
-    if (buffer === this.#spare) this.#spare = undefined;
+    this.#spare = undefined;
     this.#gathered = { buffer, first, count: 0, countMax: Math.min(toGroup, buffer.ticketCountMax) };
     return true;
   }
 
-  #waitForBlock(): void {
+  #waitFor(kind: BufferKind): void {
     if (this.#waiting) return;
     this.#waiting = true;
-    this.#options.kernel.wait("block").then(
+    this.#options.kernel.wait(kind).then(
       (buffer) => {
         this.#waiting = false;
         if (this.#closed) buffer.release();
