@@ -211,7 +211,7 @@ function bannerOf(
 
 export function describeDurability(durability: Durability, gap: string | undefined): string {
   if (durability === "os")
-    return "os: OK is said BEFORE the disk has the bytes; a power cut loses what was not written yet";
+    return "os: OK is said BEFORE the disk has the bytes; a power cut can lose them, and damage the datastore";
   return gap === undefined ? "disk: OK is said when the disk has it" : `disk, BUT: ${gap}`;
 }
 

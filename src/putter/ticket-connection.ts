@@ -189,10 +189,12 @@ export class TicketConnection implements Receiver {
     const { kernel, layout } = this.#options;
     if (this.#inFlight >= limits.batchesInFlightMax || this.#unanswered >= limits.unsavedBatchesMax) return false;
     // Up to where the next group begins; only depth 2 has groups.
-    const toGroup = layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
+    const toGroup =
+      layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
     const group = layout.depth === 2 && toGroup === groupTicketCount;
     const waits = group && this.#isStream;
-    const buffer = this.#spare ?? (group ? kernel.take("group") : undefined) ?? (waits ? undefined : kernel.take("block"));
+    const buffer =
+      this.#spare ?? (group ? kernel.take("group") : undefined) ?? (waits ? undefined : kernel.take("block"));
     if (buffer === undefined) {
       this.#waitFor(waits ? "group" : "block");
       return false;
