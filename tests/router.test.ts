@@ -483,6 +483,37 @@ describe("reclaiming", () => {
     expect(sameBytes(await getObject(client, next), bytes[0]!)).toBe(true);
   });
 
+  it("does not take what is being written for dead: the volume goes on", async () => {
+    const { router } = await belongings.router({ root: await belongings.directory(), reclaim: settings });
+    const bytes = patternOf(6 * megabyte, 1);
+    let wake: () => void = () => undefined;
+    const writer = await router.openWriter({ onRoom: () => wake() });
+    for (let done = 0; done < bytes.length;) {
+      const taken = writer.offer(bytes.subarray(done));
+      done += taken;
+      if (taken === 0) await new Promise<void>((resolve) => (wake = resolve));
+    }
+    await eventually(() => writer.writeCount > 2048);
+    await router.reclaimer.runOnce();
+    expect(await router.datastore.getVolume(0)).toMatchObject({ sealed: false });
+    await writer.finish(standalone, {});
+    expect(await router.datastore.getVolume(0)).toMatchObject({ sealed: false, liveCount: writer.ticketCount });
+  });
+
+  it("frees what was removed after a restart, although nothing is written any more", async () => {
+    const root = await belongings.directory();
+    const first = await belongings.router({ root, reclaim: settings });
+    const { id } = await first.router.put(patternOf(3 * megabyte, 1), standalone, {});
+    await first.close();
+    const { router } = await belongings.router({ root, reclaim: settings });
+    expect(blocksOf(root)).toBeGreaterThan(2 * megabyte);
+    await router.remove(id);
+    await router.reclaimer.runOnce();
+    await router.reclaimer.runOnce();
+    expect(router.reclaimer.status).toMatchObject({ volumesUnlinked: 1, lastError: undefined });
+    expect(() => statSync(join(root, "obj"))).toThrow(/ENOENT/);
+  });
+
   it("lets who reads meanwhile have right bytes to the end", async () => {
     const root = await belongings.directory();
     const { router } = await belongings.router({ root, reclaim: settings });

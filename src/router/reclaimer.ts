@@ -187,14 +187,15 @@ export class Reclaimer {
     if (share >= this.#settings.deadShareMin) await this.#reclaim(volume, deadCount);
   }
 
-  /** Retires a volume that is being written to when much of what was handed out in it is dead. */
+  /** Retires a volume that is still written to, or would be, when much of what was handed out in it is dead. */
   async #considerOpen(volume: VolumeRecord): Promise<void> {
     const allocator = this.#options.allocators.find((candidate) => candidate.store.id === volume.putter);
-    const handedOut = allocator?.handedOut(volume.volume);
-    if (allocator === undefined || handedOut === undefined) return;
-    const dead = (handedOut - volume.liveCount - volume.reclaimedCount) * ticketDataSize;
-    const share = dead / ticketDataSize / Math.max(1, handedOut);
-    if (dead >= this.#settings.openDeadMin && share >= this.#settings.deadShareMin) {
+    const open = allocator?.openIn(volume.volume);
+    // Others write there too: what of theirs is dead cannot be told from what is under way.
+    if (allocator === undefined || open === undefined || open.leases !== volume.leases) return;
+    const settled = volume.leasedCount - open.unsettledCount;
+    const dead = settled - volume.liveCount - volume.reclaimedCount;
+    if (dead * ticketDataSize >= this.#settings.openDeadMin && dead / settled >= this.#settings.deadShareMin) {
       await allocator.retire(volume.volume);
     }
   }

@@ -10,7 +10,7 @@
  */
 import { groupTicketCount } from "../core/frame.ts";
 import type { TicketId } from "../core/ids.ts";
-import { layoutOf, placementDepth, slotOf, volumeOf, volumeStart } from "../core/layout.ts";
+import { layoutOf, placementDepth, slotOf, volumeOf } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
 import type { TicketStore } from "../core/ticket-store.ts";
 import type { Datastore, Lease } from "../datastore/datastore.ts";
@@ -60,11 +60,19 @@ export class TicketAllocator {
     this.store = options.store;
   }
 
-  /** Tickets of a volume up to the last one that was handed out; undefined where no lease of this router is open in it. */
-  handedOut(volume: number): number | undefined {
-    const leases = [...this.#leases].filter((lease) => lease.volume === volume);
-    if (leases.length === 0) return undefined;
-    return Math.max(...leases.map(({ cursor }) => cursor)) - volumeStart(placement, volume);
+  /**
+   * This router's open leases in a volume, and how many of their tickets are not settled yet: not handed out, or of a
+   * lease that somebody is still writing with.
+   */
+  openIn(volume: number): { leases: number; unsettledCount: number } {
+    let leases = 0;
+    let unsettledCount = 0;
+    for (const lease of this.#leases) {
+      if (lease.volume !== volume) continue;
+      leases++;
+      unsettledCount += lease.users > 0 ? lease.lease.count : lease.end - lease.cursor;
+    }
+    return { leases, unsettledCount };
   }
 
   /**
