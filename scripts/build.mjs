@@ -11,18 +11,16 @@ import { fileURLToPath } from "node:url";
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const modules = path.join(root, "node_modules");
 
-function run(script, ...args) {
-  execFileSync(process.execPath, [path.join(modules, script), ...args], {
-    cwd: root,
-    stdio: "inherit",
-  });
+function run(stdio, script, ...args) {
+  execFileSync(process.execPath, [path.join(modules, script), ...args], { cwd: root, stdio });
 }
 
 const scratch = mkdtempSync(path.join(tmpdir(), "data-putter-build-"));
 try {
   const wasm = path.join(scratch, "kernel.wasm");
   const flags = ["--runtime", "stub", "--importMemory", "--enable", "simd", "-O3", "--converge", "--noAssert"];
-  run("assemblyscript/bin/asc.js", "kernel/kernel.ts", "-o", wasm, ...flags);
+  // It remarks on its optimizer even when all is well; what it says of a failure is part of the error.
+  run(["ignore", "ignore", "pipe"], "assemblyscript/bin/asc.js", "kernel/kernel.ts", "-o", wasm, ...flags);
   const text = readFileSync(wasm).toString("base64");
   writeFileSync(
     path.join(root, "src/core/kernel-binary.ts"),
@@ -36,7 +34,7 @@ try {
 const fresh = path.join(root, `dist.${process.pid}`);
 const target = path.join(root, "dist");
 try {
-  run("typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", fresh);
+  run("inherit", "typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", fresh);
   rmSync(`${fresh}.old`, { recursive: true, force: true });
   if (existsSync(target)) renameSync(target, `${fresh}.old`);
   renameSync(fresh, target);

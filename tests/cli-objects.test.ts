@@ -262,6 +262,7 @@ describe("verify", () => {
     const got = await line.run(["get", object!, "-o", "never"], clientOf(again));
     expect(got.code).toBe(1);
     expect(got.stderr).toMatch(/is damaged at byte 4374/);
+    expect(got.stderr).not.toMatch(/--resume/);
     expect((await readdir(line.folder)).includes("never")).toBe(false);
     await again.service.stop();
   });

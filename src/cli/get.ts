@@ -106,11 +106,7 @@ async function getToFile(context: CommandContext, client: StoreClient, id: Objec
   } catch (error) {
     progress.clear();
     await part.leave().then(
-      () =>
-        note(
-          context,
-          `${partOf(target)} has ${formatSize(part.size)}; the same command with --resume goes on from there`,
-        ),
+      () => noteLeft(context, target, part.size, error),
       (leaving: unknown) => note(context, `${partOf(target)} cannot be resumed: ${messageOf(leaving)}`),
     );
     throw error;
@@ -119,6 +115,14 @@ async function getToFile(context: CommandContext, client: StoreClient, id: Objec
   }
   progress.end();
   if (settings.has("json")) await output.json({ ...identity, file: target, resumedAt });
+}
+
+/** What is left of a file that was not fetched whole. Damage will not be gone the next time. */
+function noteLeft(context: CommandContext, target: string, size: number, error: unknown): void {
+  if (size === 0) return;
+  const damaged = error instanceof StoreError && error.code === "DAMAGED";
+  const next = damaged ? "it ends before the damage" : "the same command with --resume goes on from there";
+  note(context, `${partOf(target)} has ${formatSize(size)}; ${next}`);
 }
 
 /** What exactly is to be fetched: which object, of which store, which bytes. */

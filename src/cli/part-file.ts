@@ -77,13 +77,21 @@ export class PartFile {
     await syncDirectory(path.dirname(this.#target));
   }
 
-  /** It ends early: what is there can be continued. */
+  /** It ends early: what is there can be continued. Where there is nothing, nothing stays. */
   async leave(): Promise<void> {
     try {
-      await this.#checkpoint();
+      if (this.#size > 0) await this.#checkpoint();
+      else await this.#discard();
     } finally {
       await this.close();
     }
+  }
+
+  async #discard(): Promise<void> {
+    await this.#requireOwn();
+    await this.close();
+    await fs.rm(partOf(this.#target), { force: true });
+    await fs.rm(stateOf(this.#target), { force: true });
   }
 
   async close(): Promise<void> {
