@@ -31,7 +31,7 @@ async function fill(store: Datastore): Promise<void> {
   await store.updateBucket("b", { versioning: "enabled" });
   await store.saveObject(object(1, 2), file("k"), 3);
   await store.saveObject(object(2, 4), file("é"), 4);
-  await store.deleteFile("b", "é", 5);
+  await store.deleteFile("b", "é", 5, undefined, { owner: "o" });
   await store.saveObject(object(3, 6), { kind: "standalone" }, 6);
   await store.createUpload({ upload: "u1", bucket: "b", key: "m", createdAt: 7, attributes: {} });
   await store.saveObject(object(4, 8), { kind: "part", upload: "u1", part: 3, attributes: { n: 3 } }, 8);
@@ -42,6 +42,7 @@ async function fill(store: Datastore): Promise<void> {
   await store.noteProgress({ ...note, id: 6 as ObjectId, router: "r1" });
   await store.noteProgress({ ...note, id: 7 as ObjectId, router: "r1" });
   await store.failObject(7 as ObjectId, "why", 13);
+  await store.saveEntry("access-key", "é", { user: "u" });
 }
 
 const id = (ordinal: number): string => String(ordinal).padStart(13, "0");
@@ -61,7 +62,7 @@ const records: Record<string, string> = {
   "vb\0k\x009007199254740991": '{"order":0,"null":true,"createdAt":2,"object":0,"size":2000,"attributes":{"type":"t"}}',
   "nb\0k": "9007199254740991",
   "vb\0é\x009007199254740989": '{"order":2,"createdAt":4,"object":2,"size":2000,"attributes":{"type":"t"}}',
-  "vb\0é\x009007199254740988": '{"order":3,"createdAt":5,"attributes":{}}',
+  "vb\0é\x009007199254740988": '{"order":3,"createdAt":5,"attributes":{"owner":"o"}}',
   "fb\0m": '{"order":4,"createdAt":9,"object":5,"size":2000,"attributes":{"type":"t"}}',
   [`o${id(0)}`]: saved(2, 0, ',"version":"null"'),
   [`o${id(1)}`]: saved(3, 2, ',"version":"9007199254740990"'),
@@ -86,6 +87,7 @@ const records: Record<string, string> = {
   [`lr1\0t${id(0)}`]: '{"count":2048}',
   d0000000: '{"putter":"p1","sealed":false,"leases":1,"leasedCount":2048,"reclaimedCount":0}',
   qp1: "0",
+  "gaccess-key\0é": '{"attributes":{"user":"u"}}',
 };
 
 describe("the datastore's records", () => {

@@ -56,6 +56,9 @@ export const objectSizeMax = 50 * 2 ** 40;
 /** Names: bytes of UTF-8. */
 export const keySizeMax = 1_024;
 export const bucketNameSizeMax = 255;
+export const entryNameSizeMax = 255;
+/** Records of buckets that a datastore keeps parsed. */
+export const parsedBucketsMax = 1_000;
 /** One page of a listing. */
 export const pageSizeMax = 1_000;
 export const partsMax = 10_000;

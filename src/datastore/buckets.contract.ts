@@ -55,6 +55,34 @@ export function bucketFacts(open: OpenFixture): void {
     await refused(datastore.updateBucket("nowhere", {}), "NOT_FOUND");
   });
 
+  test("a bucket's attributes change only where they are what was expected", async () => {
+    await datastore.createBucket("expected", { a: 1, b: [2] }, now);
+    const change = { attributes: { c: 3 }, expected: { b: [2], a: 1 } };
+    expect((await datastore.updateBucket("expected", change)).attributes).toEqual({ c: 3 });
+    await refused(datastore.updateBucket("expected", change), "CONFLICT");
+    await refused(datastore.updateBucket("expected", { versioning: "enabled", expected: {} }), "CONFLICT");
+    const found = await datastore.getBucket("expected");
+    expect(found).toMatchObject({ versioning: "off", attributes: { c: 3 } });
+  });
+
+  test("while a bucket does not change, the same record of it is handed out", async () => {
+    await datastore.createBucket("same", { policy: { deep: [1] } }, now);
+    const first = (await datastore.getBucket("same"))!;
+    expect(await datastore.getBucket("same")).toBe(first);
+    await writer.put("same", "k");
+    expect(await datastore.getBucket("same")).toBe(first);
+    expect(Object.isFrozen((first.attributes["policy"] as { deep: object }).deep)).toBe(true);
+    // By way of another client where there can be one.
+    const other = fixture.second ?? datastore;
+    await other.updateBucket("same", { attributes: { policy: null } });
+    const changed = await datastore.getBucket("same");
+    expect(changed?.attributes).toEqual({ policy: null });
+    expect(first.attributes).toEqual({ policy: { deep: [1] } });
+    await other.deleteFile("same", "k", now);
+    await other.deleteBucket("same");
+    expect(await datastore.getBucket("same")).toBeUndefined();
+  });
+
   test("a bucket goes only when it holds no version, no delete marker and no upload", async () => {
     await datastore.createBucket("full", {}, now);
     await writer.put("full", "k");

@@ -1,9 +1,9 @@
 /** Operations on buckets. */
 import { StoreError } from "../core/errors.ts";
 import { bucketNameSizeMax } from "../core/limits.ts";
-import type { Attributes, BucketRecord, Versioning } from "./datastore.ts";
+import type { Attributes, BucketChange, BucketRecord, Versioning } from "./datastore.ts";
 import { lastByte, nameBytes, Table, textOf } from "./keys.ts";
-import { getRecord, parseRecord, type StoredBucket } from "./records.ts";
+import { getRecord, parseRecord, sameJson, type StoredBucket } from "./records.ts";
 import type { Reader, Transaction } from "./transaction.ts";
 
 /** More than anybody has: S3 allows an account 1,000, or 10,000 on request. */
@@ -42,12 +42,11 @@ export function listBuckets(reader: Reader): BucketRecord[] {
     .map(({ key, value }) => ({ name: textOf(key.slice(1)), ...parseRecord<StoredBucket>(key, value) }));
 }
 
-export function updateBucket(
-  tx: Transaction,
-  name: string,
-  change: { versioning?: Versioning; attributes?: Attributes },
-): BucketRecord {
+export function updateBucket(tx: Transaction, name: string, change: BucketChange): BucketRecord {
   const { createdAt, versioning, attributes } = requireBucket(tx, name);
+  if (change.expected !== undefined && !sameJson(attributes, change.expected)) {
+    throw new StoreError("CONFLICT", `bucket ${name}: its attributes were changed by somebody else`);
+  }
   if (change.versioning === "off" && versioning !== "off") {
     throw new StoreError("CONFLICT", `bucket ${name}: versioning was enabled once and can only be suspended`);
   }

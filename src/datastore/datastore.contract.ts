@@ -9,6 +9,7 @@ import { leaseFacts } from "./leases.contract.ts";
 import { listingFacts } from "./listing.contract.ts";
 import { modelFacts } from "./model.contract.ts";
 import { objectFacts } from "./objects.contract.ts";
+import { registryFacts } from "./registries.contract.ts";
 import { uploadFacts } from "./uploads.contract.ts";
 import { versionFacts } from "./versions.contract.ts";
 
@@ -31,6 +32,9 @@ export function datastoreContract(name: string, open: OpenFixture): void {
     });
     describe("listings", () => {
       listingFacts(open);
+    });
+    describe("records of gateways", () => {
+      registryFacts(open);
     });
     describe("operations at the same moment", () => {
       concurrencyFacts(open);

@@ -69,6 +69,13 @@ export interface BucketRecord {
   readonly attributes: Attributes;
 }
 
+export interface BucketChange {
+  readonly versioning?: Versioning;
+  readonly attributes?: Attributes;
+  /** The attributes that the change was made from. */
+  readonly expected?: Attributes;
+}
+
 /** The version id of what was written while versioning was off or suspended. */
 export const nullVersion = "null";
 
@@ -182,6 +189,14 @@ export interface VolumeRecord {
   readonly reclaimedCount: number;
 }
 
+/** Records of gateways by name: who may ask, and keys that data is sealed with. */
+export type Registry = "account" | "access-key" | "encryption-key";
+
+export interface RegistryEntry {
+  readonly name: string;
+  readonly attributes: Attributes;
+}
+
 export interface Counters {
   readonly buckets: number;
   /** Saved objects, with and without runs of their own, and the bytes of those with: each stored byte counts once. */
@@ -242,10 +257,14 @@ export interface Datastore {
 
   /** CONFLICT where it exists. */
   createBucket(name: string, attributes: Attributes, now: number): Promise<BucketRecord>;
+  /** While the bucket does not change, the very same object (frozen), so that what follows from it can be kept by it. */
   getBucket(name: string): Promise<BucketRecord | undefined>;
   listBuckets(): Promise<BucketRecord[]>;
-  /** CONFLICT where versioning was enabled once and is to be off: it can only be suspended. */
-  updateBucket(name: string, change: { versioning?: Versioning; attributes?: Attributes }): Promise<BucketRecord>;
+  /**
+   * CONFLICT where versioning was enabled once and is to be off: it can only be suspended; or where its attributes are
+   * not `expected` any more.
+   */
+  updateBucket(name: string, change: BucketChange): Promise<BucketRecord>;
   /** CONFLICT where it holds a version, a delete marker or an unfinished upload. */
   deleteBucket(name: string): Promise<void>;
 
@@ -255,15 +274,35 @@ export interface Datastore {
   getVersion(bucket: string, key: string, version?: string): Promise<VersionRecord | undefined>;
   /** Makes a version that refers to the object of another one; no bytes move. NOT_FOUND if that object is gone. */
   copyVersion(object: ObjectId, target: FileTarget, now: number): Promise<VersionRecord>;
-  /** Replaces the attributes of a version. */
-  updateVersion(bucket: string, key: string, version: string, attributes: Attributes): Promise<VersionRecord>;
+  /** Replaces the attributes of a version; CONFLICT where they are not `expected` any more. */
+  updateVersion(
+    bucket: string,
+    key: string,
+    version: string,
+    attributes: Attributes,
+    expected?: Attributes,
+  ): Promise<VersionRecord>;
   /**
    * Deletes a file as its bucket's versioning says: removes the null version (off), adds a delete marker (enabled), or
-   * replaces the null version by one (suspended). Returns the delete marker, if one was made.
+   * replaces the null version by one (suspended). Returns the delete marker, if one was made; it has `attributes`.
    */
-  deleteFile(bucket: string, key: string, now: number, condition?: Condition): Promise<VersionRecord | undefined>;
-  /** Removes one version for good; returns it as it was. The one before it becomes the newest. */
-  deleteVersion(bucket: string, key: string, version: string): Promise<VersionRecord | undefined>;
+  deleteFile(
+    bucket: string,
+    key: string,
+    now: number,
+    condition?: Condition,
+    attributes?: Attributes,
+  ): Promise<VersionRecord | undefined>;
+  /**
+   * Removes one version for good; returns it as it was. The one before it becomes the newest. CONFLICT where its
+   * attributes are not `expected` any more.
+   */
+  deleteVersion(
+    bucket: string,
+    key: string,
+    version: string,
+    expected?: Attributes,
+  ): Promise<VersionRecord | undefined>;
   /** Newest versions that are not delete markers. Cost follows what is returned. */
   listFiles(request: ListRequest): Promise<Page<VersionRecord>>;
   /** All versions and delete markers, newest first within a file. */
@@ -303,6 +342,18 @@ export interface Datastore {
   noteReclaimed(volume: number, deadCount: number): Promise<void>;
   /** Forgets objects whose write came to nothing before `before`; returns how many, at most `limit`. */
   forgetFailed(before: number, limit: number): Promise<number>;
+
+  // Records of gateways.
+
+  getEntry(registry: Registry, name: string): Promise<Attributes | undefined>;
+  /** All of them, in order of name. */
+  listEntries(registry: Registry): Promise<RegistryEntry[]>;
+  /**
+   * Creates or replaces. CONFLICT where `expected` is given and is not what is there; null: nothing must be there.
+   */
+  saveEntry(registry: Registry, name: string, attributes: Attributes, expected?: Attributes | null): Promise<void>;
+  /** False if there is none. */
+  removeEntry(registry: Registry, name: string): Promise<boolean>;
 
   counters(): Promise<Counters>;
 }

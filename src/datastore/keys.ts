@@ -37,6 +37,8 @@ export const Table = {
   volume: "d",
   /** putter: the volume in which it gets its next lease. */
   openVolume: "q",
+  /** registry NUL name: records of gateways. */
+  registry: "g",
 } as const;
 
 export const formatKey = `${Table.meta}format`;

@@ -90,6 +90,10 @@ export interface StoredPart {
   readonly attributes: Attributes;
 }
 
+export interface StoredEntry {
+  readonly attributes: Attributes;
+}
+
 export interface StoredRun {
   readonly count: number;
   readonly object: ObjectId;

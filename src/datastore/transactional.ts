@@ -1,9 +1,11 @@
 /** The Datastore over a Backend: each of its operations is one read or one commit of the function that says how. */
 import type { ObjectId, TicketId } from "../core/ids.ts";
 import type { Clock, Log } from "../env/host.ts";
+import { BucketCache } from "./bucket-cache.ts";
 import * as buckets from "./buckets.ts";
 import type {
   Attributes,
+  BucketChange,
   BucketRecord,
   Condition,
   Counters,
@@ -15,17 +17,19 @@ import type {
   ObjectRecord,
   Page,
   PartRecord,
+  Registry,
+  RegistryEntry,
   Target,
   UploadRecord,
   VersionRecord,
   VersionsRequest,
-  Versioning,
   VolumeRecord,
   WritingObject,
 } from "./datastore.ts";
 import * as leases from "./leases.ts";
 import * as listing from "./listing.ts";
 import * as objects from "./objects.ts";
+import * as registries from "./registries.ts";
 import type { Run } from "../core/run.ts";
 import type { Backend } from "./transaction.ts";
 import * as uploads from "./uploads.ts";
@@ -34,6 +38,7 @@ import * as versions from "./versions.ts";
 export class TransactionalDatastore implements Datastore {
   readonly #backend: Backend;
   readonly #clock: Clock;
+  readonly #buckets = new BucketCache();
 
   private constructor(backend: Backend, clock: Clock) {
     this.#backend = backend;
@@ -124,14 +129,14 @@ export class TransactionalDatastore implements Datastore {
   }
 
   getBucket(name: string): Promise<BucketRecord | undefined> {
-    return this.#backend.read((reader) => buckets.getBucket(reader, name));
+    return this.#backend.read((reader) => this.#buckets.get(reader, name));
   }
 
   listBuckets(): Promise<BucketRecord[]> {
     return this.#backend.read((reader) => buckets.listBuckets(reader));
   }
 
-  updateBucket(name: string, change: { versioning?: Versioning; attributes?: Attributes }): Promise<BucketRecord> {
+  updateBucket(name: string, change: BucketChange): Promise<BucketRecord> {
     return this.#backend.commit((tx) => buckets.updateBucket(tx, name, change));
   }
 
@@ -149,16 +154,33 @@ export class TransactionalDatastore implements Datastore {
     return this.#backend.commit((tx) => versions.copyVersion(tx, object, target, now));
   }
 
-  updateVersion(bucket: string, key: string, version: string, attributes: Attributes): Promise<VersionRecord> {
-    return this.#backend.commit((tx) => versions.updateVersion(tx, bucket, key, version, attributes));
+  updateVersion(
+    bucket: string,
+    key: string,
+    version: string,
+    attributes: Attributes,
+    expected?: Attributes,
+  ): Promise<VersionRecord> {
+    return this.#backend.commit((tx) => versions.updateVersion(tx, bucket, key, version, attributes, expected));
   }
 
-  deleteFile(bucket: string, key: string, now: number, condition?: Condition): Promise<VersionRecord | undefined> {
-    return this.#backend.commit((tx) => versions.deleteFile(tx, bucket, key, now, condition));
+  deleteFile(
+    bucket: string,
+    key: string,
+    now: number,
+    condition?: Condition,
+    attributes?: Attributes,
+  ): Promise<VersionRecord | undefined> {
+    return this.#backend.commit((tx) => versions.deleteFile(tx, bucket, key, now, condition, attributes));
   }
 
-  deleteVersion(bucket: string, key: string, version: string): Promise<VersionRecord | undefined> {
-    return this.#backend.commit((tx) => versions.deleteVersion(tx, bucket, key, version));
+  deleteVersion(
+    bucket: string,
+    key: string,
+    version: string,
+    expected?: Attributes,
+  ): Promise<VersionRecord | undefined> {
+    return this.#backend.commit((tx) => versions.deleteVersion(tx, bucket, key, version, expected));
   }
 
   listFiles(request: ListRequest): Promise<Page<VersionRecord>> {
@@ -226,6 +248,24 @@ export class TransactionalDatastore implements Datastore {
 
   forgetFailed(before: number, limit: number): Promise<number> {
     return this.#backend.commit((tx) => objects.forgetFailed(tx, before, limit));
+  }
+
+  // Records of gateways.
+
+  getEntry(registry: Registry, name: string): Promise<Attributes | undefined> {
+    return this.#backend.read((reader) => registries.getEntry(reader, registry, name));
+  }
+
+  listEntries(registry: Registry): Promise<RegistryEntry[]> {
+    return this.#backend.read((reader) => registries.listEntries(reader, registry));
+  }
+
+  saveEntry(registry: Registry, name: string, attributes: Attributes, expected?: Attributes | null): Promise<void> {
+    return this.#backend.commit((tx) => registries.saveEntry(tx, registry, name, attributes, expected));
+  }
+
+  removeEntry(registry: Registry, name: string): Promise<boolean> {
+    return this.#backend.commit((tx) => registries.removeEntry(tx, registry, name));
   }
 
   counters(): Promise<Counters> {

@@ -229,6 +229,49 @@ export function versionFacts(open: OpenFixture): void {
     await refused(datastore.updateVersion(bucket, "k", "null", {}), "NOT_FOUND");
   });
 
+  test("a version is changed or removed only where its attributes are what was expected", async () => {
+    await datastore.updateBucket(bucket, { versioning: "enabled" });
+    const old = (await writer.put(bucket, "k", { attributes: { a: 1, b: [2] } })).version;
+    const newest = await writer.put(bucket, "k", { attributes: { a: 2 } });
+    for (const attributes of [{ a: 1 }, { a: 1, b: [3] }, {}, { a: 1, b: [2], c: null }]) {
+      await refused(datastore.updateVersion(bucket, "k", old, {}, attributes), "CONFLICT");
+      await refused(datastore.deleteVersion(bucket, "k", old, attributes), "CONFLICT");
+    }
+    const changed = await datastore.updateVersion(bucket, "k", old, { held: true }, { b: [2], a: 1 });
+    expect(changed.attributes).toEqual({ held: true });
+    await refused(datastore.deleteVersion(bucket, "k", old, { a: 1, b: [2] }), "CONFLICT");
+    expect(await datastore.deleteVersion(bucket, "k", old, { held: true })).toEqual(changed);
+    expect(await datastore.deleteVersion(bucket, "k", old, { held: true })).toBeUndefined();
+    expect(await versions("k")).toEqual([newest]);
+  });
+
+  test("of many who change a version's attributes by what they read, none overwrites another", async () => {
+    const { version } = await writer.put(bucket, "k", { attributes: { count: 0 } });
+    const clients = [datastore, fixture.second ?? datastore];
+    const increase = async (client: Datastore): Promise<void> => {
+      const { attributes } = (await client.getVersion(bucket, "k", version))!;
+      const next = { count: Number(attributes["count"]) + 1 };
+      await client.updateVersion(bucket, "k", version, next, attributes).catch((error: { code: string }) => {
+        expect(error.code).toBe("CONFLICT");
+        return increase(client);
+      });
+    };
+    await Promise.all(Array.from({ length: 10 }, (_, index) => increase(clients[index % 2]!)));
+    expect((await datastore.getVersion(bucket, "k"))?.attributes).toEqual({ count: 10 });
+  });
+
+  test("a delete marker has the attributes that it is given", async () => {
+    await datastore.updateBucket(bucket, { versioning: "enabled" });
+    const marker = await datastore.deleteFile(bucket, "k", now, undefined, { owner: "o" });
+    expect(marker?.attributes).toEqual({ owner: "o" });
+    expect(await versions("k")).toEqual([marker]);
+    await datastore.updateBucket(bucket, { versioning: "suspended" });
+    expect((await datastore.deleteFile(bucket, "k", now, undefined, { owner: "p" }))?.attributes).toEqual({
+      owner: "p",
+    });
+    expect((await datastore.getVersion(bucket, "k", "null"))?.attributes).toEqual({ owner: "p" });
+  });
+
   test("`absent` holds where there is no file or its newest version is a marker", async () => {
     const absent = { condition: { kind: "absent" } } as const;
     await writer.put(bucket, "k", absent);

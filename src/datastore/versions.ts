@@ -29,7 +29,15 @@ import {
   textOf,
   versionKey,
 } from "./keys.ts";
-import { getObjectRecord, getRecord, parseRecord, sameJson, versionRecord, type StoredVersion } from "./records.ts";
+import {
+  getObjectRecord,
+  getRecord,
+  parseRecord,
+  sameJson,
+  versionId,
+  versionRecord,
+  type StoredVersion,
+} from "./records.ts";
 import { addReference, release } from "./references.ts";
 import type { Entry, Reader, Transaction } from "./transaction.ts";
 
@@ -122,10 +130,11 @@ export function deleteFile(
   key: string,
   now: number,
   condition?: Condition,
+  attributes: Attributes = {},
 ): VersionRecord | undefined {
   const plan = planVersion(tx, fileName(bucket, key), condition);
   if (plan.versioning !== "off") {
-    return versionRecord(plan.key, applyVersion(tx, plan, { createdAt: now, attributes: {} }), true);
+    return versionRecord(plan.key, applyVersion(tx, plan, { createdAt: now, attributes }), true);
   }
   if (plan.current !== undefined) {
     tx.delete(Table.file + plan.file);
@@ -139,9 +148,11 @@ export function deleteVersion(
   bucket: string,
   key: string,
   version: string,
+  expected?: Attributes,
 ): VersionRecord | undefined {
   const found = findVersion(tx, bucket, key, version);
   if (found === undefined) return undefined;
+  checkExpected(found, expected);
   const { file, stored, latest } = found;
   const next = latest ? firstOld(tx, file, 2).find((entry) => entry.key !== found.recordKey) : undefined;
   if (found.recordKey.startsWith(Table.file)) tx.delete(found.recordKey);
@@ -163,12 +174,21 @@ export function updateVersion(
   key: string,
   version: string,
   attributes: Attributes,
+  expected?: Attributes,
 ): VersionRecord {
   const found = findVersion(tx, bucket, key, version);
   if (found === undefined) throw new StoreError("NOT_FOUND", `${bucket}/${key}: there is no version ${version}`);
+  checkExpected(found, expected);
   const stored = { ...found.stored, attributes };
   tx.put(found.recordKey, JSON.stringify(stored));
   return versionRecord(found.key, stored, found.latest);
+}
+
+function checkExpected({ key, stored }: FoundVersion, expected: Attributes | undefined): void {
+  if (expected !== undefined && !sameJson(stored.attributes, expected)) {
+    const version = `${textOf(key)}, version ${versionId(stored)}`;
+    throw new StoreError("CONFLICT", `${version}: its attributes were changed by somebody else`);
+  }
 }
 
 // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
