@@ -197,6 +197,15 @@ export interface RegistryEntry {
   readonly attributes: Attributes;
 }
 
+export interface EntryChange {
+  readonly registry: Registry;
+  readonly name: string;
+  /** undefined removes it. */
+  readonly attributes: Attributes | undefined;
+  /** What must be there; null: nothing. Without it: whatever is there. */
+  readonly expected?: Attributes | null;
+}
+
 export interface Counters {
   readonly buckets: number;
   /** Saved objects, with and without runs of their own, and the bytes of those with: each stored byte counts once. */
@@ -354,6 +363,8 @@ export interface Datastore {
   saveEntry(registry: Registry, name: string, attributes: Attributes, expected?: Attributes | null): Promise<void>;
   /** False if there is none. */
   removeEntry(registry: Registry, name: string): Promise<boolean>;
+  /** Several at once, all or none, no name twice; CONFLICT where one is not what its change expected. */
+  changeEntries(changes: readonly EntryChange[]): Promise<void>;
 
   counters(): Promise<Counters>;
 }

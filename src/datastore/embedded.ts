@@ -1,7 +1,8 @@
 /**
- * The Datastore in a directory of this machine, for one process: an LMDB file (docs/formats/datastore.md).
+ * The Datastore in a directory of this machine: an LMDB file (docs/formats/datastore.md).
  *
- * Commits run in groups on this thread, which also waits for the disk. Reads never wait.
+ * Commits run in groups on this thread, which also waits for the disk. Reads never wait. One process commits; others of
+ * the same directory (cli/workers.ts) open it as readers and hand it their commits (forwarded.ts).
  */
 import { messageOf, StoreError } from "../core/errors.ts";
 import type { Clock, Disk, Log } from "../env/host.ts";
@@ -44,6 +45,12 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore>
   return TransactionalDatastore.open(new EmbeddedBackend(file, options), clock, log);
 }
 
+/** For reading what another process commits, which has it open already. Every read sees all that was committed before. */
+export function openEmbeddedReader(options: Omit<EmbeddedOptions, "disk">): Datastore {
+  const file = openFile(options.directory, options.durability, true);
+  return TransactionalDatastore.openReader(new EmbeddedReader(file, options), options.clock);
+}
+
 class EmbeddedBackend implements Backend {
   readonly description: string;
   readonly durabilityGap: string | undefined;
@@ -56,9 +63,8 @@ class EmbeddedBackend implements Backend {
   #lastFailure: StoreError["code"] | undefined;
 
   constructor(file: LmdbFile, { directory, clock, durability, log }: EmbeddedOptions) {
-    this.description = `embedded, in ${directory}`;
-    this.durabilityGap =
-      durability === "disk" ? undefined : "durability os: commits are not waited for until they are on disk";
+    this.description = describe(directory);
+    this.durabilityGap = gapOf(durability);
     this.#file = file;
     this.#log = log;
     this.#reader = new EmbeddedTransaction(file, false);
@@ -110,13 +116,56 @@ class EmbeddedBackend implements Backend {
   }
 }
 
+class EmbeddedReader implements Backend {
+  readonly description: string;
+  readonly durabilityGap: string | undefined;
+  readonly #file: LmdbFile;
+  readonly #reader: Reader;
+  #isClosed = false;
+
+  constructor(file: LmdbFile, options: Pick<EmbeddedOptions, "directory" | "durability">) {
+    this.description = describe(options.directory);
+    this.durabilityGap = gapOf(options.durability);
+    this.#file = file;
+    this.#reader = new EmbeddedTransaction(file, false);
+  }
+
+  async read<Result>(operation: (reader: Reader) => Result): Promise<Result> {
+    if (this.#isClosed) throw new StoreError("ABORTED", "the datastore is closed");
+    try {
+      this.#file.refresh();
+      return operation(this.#reader);
+    } catch (error) {
+      throw storeErrorOf(error);
+    }
+  }
+
+  async commit(): Promise<never> {
+    throw new Error("a reader of the datastore does not commit");
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#file.close();
+  }
+}
+
 // ── opening, and what can go wrong ──────────────────────────────────────────────────────────────────────────────────
 
 const runbook = "see docs/runbooks/restore-the-datastore.md";
 
-function openFile(directory: string, durability: "disk" | "os"): LmdbFile {
+function describe(directory: string): string {
+  return `embedded, in ${directory}`;
+}
+
+function gapOf(durability: "disk" | "os"): string | undefined {
+  return durability === "disk" ? undefined : "durability os: commits are not waited for until they are on disk";
+}
+
+function openFile(directory: string, durability: "disk" | "os", readOnly = false): LmdbFile {
   try {
-    return new LmdbFile({ directory, sync: durability === "disk" });
+    return new LmdbFile({ directory, sync: durability === "disk", readOnly });
   } catch (error) {
     const known = storeErrorOf(error);
     const code = known instanceof StoreError ? known.code : "UNAVAILABLE";

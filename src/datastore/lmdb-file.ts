@@ -16,6 +16,7 @@ interface Database {
   remove(key: string): unknown;
   getRange(options: { start: string; end: string; limit?: number }): Iterable<{ key: string; value: string }>;
   transactionSync(body: () => void): void;
+  resetReadTxn(): void;
   close(): Promise<void>;
 }
 /** Node's own methods, which its declarations leave out: half the price of `write` and `toString`. */
@@ -35,6 +36,8 @@ export interface LmdbOptions {
   /** false: commits are handed to the system, not waited for. */
   readonly sync: boolean;
   readonly mapSize?: number;
+  /** Another process writes: this one only reads. */
+  readonly readOnly?: boolean;
 }
 
 export class LmdbFile {
@@ -46,6 +49,11 @@ export class LmdbFile {
 
   get(key: string): string | undefined {
     return this.#database.getString(key);
+  }
+
+  /** Lets the next read see what other processes have committed: lmdb-js keeps its view for a millisecond or more. */
+  refresh(): void {
+    this.#database.resetReadTxn();
   }
 
   /** Within `transact` only. */
@@ -72,7 +80,7 @@ export class LmdbFile {
   }
 }
 
-function openDatabase({ directory, sync, mapSize = mapSizeUsual }: LmdbOptions): Database {
+function openDatabase({ directory, sync, mapSize = mapSizeUsual, readOnly = false }: LmdbOptions): Database {
   return lmdb.open({
     path: directory,
     noSubdir: false,
@@ -83,6 +91,7 @@ function openDatabase({ directory, sync, mapSize = mapSizeUsual }: LmdbOptions):
     maxReaders: 64,
     overlappingSync: false,
     noSync: !sync,
+    readOnly,
   });
 }
 

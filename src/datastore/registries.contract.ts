@@ -64,6 +64,20 @@ export function registryFacts(open: OpenFixture): void {
     }
   });
 
+  test("several entries change together, or none of them", async () => {
+    const entry = (name: string, attributes: Attributes | undefined, expected?: Attributes | null) =>
+      ({ registry: "account", name, attributes, ...(expected === undefined ? {} : { expected }) }) as const;
+    await datastore.changeEntries([entry("m1", { v: 1 }, null), entry("m2", { v: 2 }, null), entry("m3", { v: 3 })]);
+    const partly = [entry("m1", { v: 9 }, { v: 1 }), entry("m2", undefined, { v: 9 }), entry("m4", {}, null)];
+    await refused(datastore.changeEntries(partly), "CONFLICT");
+    expect(await datastore.getEntry("account", "m1")).toEqual({ v: 1 });
+    expect(await datastore.getEntry("account", "m4")).toBeUndefined();
+    await datastore.changeEntries([entry("m1", undefined, { v: 1 }), entry("m2", { v: 2 }, { v: 2 }), entry("m4", {})]);
+    const left = (await datastore.listEntries("account")).filter(({ name }) => name.startsWith("m"));
+    expect(left.map(({ name }) => name)).toEqual(["m2", "m3", "m4"]);
+    await datastore.changeEntries([entry("never", undefined)]);
+  });
+
   test("names that no entry can have are refused", async () => {
     await refused(datastore.saveEntry("account", "", {}), "INVALID");
     await refused(datastore.saveEntry("account", "a\0b", {}), "INVALID");

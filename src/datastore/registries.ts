@@ -1,7 +1,7 @@
 /** Operations on records that gateways keep by name (accounts, access keys, encryption keys). */
 import { StoreError } from "../core/errors.ts";
 import { entryNameSizeMax } from "../core/limits.ts";
-import type { Attributes, Registry, RegistryEntry } from "./datastore.ts";
+import type { Attributes, EntryChange, Registry, RegistryEntry } from "./datastore.ts";
 import { lastByte, nameBytes, Table, textOf } from "./keys.ts";
 import { getRecord, parseRecord, sameJson, type StoredEntry } from "./records.ts";
 import type { Reader, Transaction } from "./transaction.ts";
@@ -18,17 +18,16 @@ export function listEntries(reader: Reader, registry: Registry): RegistryEntry[]
   });
 }
 
-export function saveEntry(
-  tx: Transaction,
-  registry: Registry,
-  name: string,
-  attributes: Attributes,
-  expected?: Attributes | null,
-): void {
-  const key = entryKey(registry, name);
-  if (expected !== undefined) checkEntry(getEntry(tx, registry, name), expected, `${registry} ${name}`);
-  const stored: StoredEntry = { attributes };
-  tx.put(key, JSON.stringify(stored));
+export function changeEntries(tx: Transaction, changes: readonly EntryChange[]): void {
+  const keyed = changes.map((change) => ({ ...change, key: entryKey(change.registry, change.name) }));
+  for (const { key, expected } of keyed) if (expected !== undefined) tx.want?.(key);
+  for (const { registry, name, expected } of keyed) {
+    if (expected !== undefined) checkEntry(getEntry(tx, registry, name), expected, `${registry} ${name}`);
+  }
+  for (const { key, attributes } of keyed) {
+    if (attributes === undefined) tx.delete(key);
+    else tx.put(key, JSON.stringify({ attributes } satisfies StoredEntry));
+  }
 }
 
 export function removeEntry(tx: Transaction, registry: Registry, name: string): boolean {

@@ -10,6 +10,7 @@ import type {
   Condition,
   Counters,
   Datastore,
+  EntryChange,
   FileTarget,
   Lease,
   ListRequest,
@@ -51,6 +52,11 @@ export class TransactionalDatastore implements Datastore {
       throw error;
     });
     if (isRestored) log.warn("the datastore was put back from a copy: ids that may have been used since are skipped");
+    return new TransactionalDatastore(backend, clock);
+  }
+
+  /** Over a backend that only reads. */
+  static openReader(backend: Backend, clock: Clock): Datastore {
     return new TransactionalDatastore(backend, clock);
   }
 
@@ -261,11 +267,15 @@ export class TransactionalDatastore implements Datastore {
   }
 
   saveEntry(registry: Registry, name: string, attributes: Attributes, expected?: Attributes | null): Promise<void> {
-    return this.#backend.commit((tx) => registries.saveEntry(tx, registry, name, attributes, expected));
+    return this.changeEntries([{ registry, name, attributes, ...(expected === undefined ? {} : { expected }) }]);
   }
 
   removeEntry(registry: Registry, name: string): Promise<boolean> {
     return this.#backend.commit((tx) => registries.removeEntry(tx, registry, name));
+  }
+
+  changeEntries(changes: readonly EntryChange[]): Promise<void> {
+    return this.#backend.commit((tx) => registries.changeEntries(tx, changes));
   }
 
   counters(): Promise<Counters> {
