@@ -103,3 +103,45 @@ export const drainCheckMs = 10;
 export const directorySyncsMax = 4_096;
 /** How often connections are looked at for being idle. */
 export const idleCheckMs = 100;
+
+/** HTTP: connections of one client address (0: no limit of its own); further ones are closed at once. */
+export const httpConnectionsPerPeerMax = 0;
+/** Requests under way at a time; further ones are answered 503 SlowDown. */
+export const httpRequestsMax = 1_024;
+/** Where several addresses are connected, the share of those requests that one of them may have. */
+export const httpPeerShareMax = 0.75;
+/** Requests on one connection; the last one's answer closes it, so that connections spread over processes. */
+export const httpRequestsPerConnectionMax = 100_000;
+/** Requests sent ahead on one connection that wait for their turn; further ones are answered 503. */
+export const httpPipelinedMax = 64;
+/** Request line and headers: how large (431), and how long they may take (408). */
+export const httpHeaderSizeMax = 32_768;
+export const httpHeaderTimeoutMs = 20_000;
+/** A body of which nothing comes for so long is given up. */
+export const httpBodyIdleTimeoutMs = 60_000;
+/** A connection without a request for so long is closed. */
+export const httpKeepAliveTimeoutMs = 60_000;
+/** What an answer left unread of a body: no more than this is waited for on a connection that goes on. */
+export const httpUnreadKeepMax = 262_144;
+/** And no more, nor longer, than this before a connection that does not go on is cut. */
+export const httpUnreadSizeMax = 64 * 1024 * 1024;
+export const httpUnreadTimeoutMs = 5_000;
+/** Pieces of a large answer that are on their way to the socket while the next one is read. */
+export const httpPiecesInFlightMax = 2;
+/** How often certificate files are looked at for being new. */
+export const tlsCheckMs = 2_000;
+
+/** An account or access key that was looked up is believed for so long: another process can change it. */
+export const accountCacheMs = 1_000;
+/** Look-ups of accounts and access keys that are remembered: those that found something, and those that did not. */
+export const accountsCachedMax = 10_000;
+export const unknownAccountsCachedMax = 1_000;
+/** Buckets that an access key can be limited to. */
+export const keyBucketsMax = 100;
+
+/** Signing keys (per access key, day and region) that are kept; the oldest is dropped. */
+export const signingKeysMax = 1_000;
+/** How far a client's clock may be from ours: RequestTimeTooSkewed. */
+export const signatureClockSkewMs = 15 * 60_000;
+/** How long a presigned URL can be valid, in seconds. */
+export const presignedSecondsMax = 7 * 24 * 3_600;
