@@ -2,6 +2,7 @@
  * HTTP as gateways see it: a request comes in, an answer is returned. What a gateway knows of the connection is here and
  * nothing else, so that the server below it (node-http.ts) can be another one.
  */
+import type { Clock, Log } from "./host.ts";
 
 export interface HttpRequest {
   readonly method: string;
@@ -23,8 +24,8 @@ export interface HttpBody {
   readonly size: number | undefined;
   /**
    * Hands over the body piece by piece, in order; where `take` returns a promise, the client waits until it resolves.
-   * Resolves at the end of the body. ABORTED where the client vanished before it or was too slow; what `take` throws
-   * comes through. A client that waits for "100 Continue" gets it here. At most one call. A piece is the taker's.
+   * Resolves at the end of the body. ABORTED where the client vanished before it or was too slow, INVALID where its
+   * framing is broken (bad chunks); what `take` throws comes through. A client that waits for "100 Continue" gets it here. At most one call. A piece is the taker's.
    */
   read(take: (piece: Uint8Array) => void | Promise<void>): Promise<void>;
 }
@@ -62,4 +63,54 @@ export interface HttpListener {
   readonly connectionCount: number;
   /** Takes no further requests; those under way come to their end, for a while. */
   close(): Promise<void>;
+}
+
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** PEM files, read again when they change. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly limits?: Partial<HttpLimits>;
+  /** Makes the answer to what the handler never sees, in the gateway's own words; a line of text where it is not there. */
+  readonly refuse?: (refusal: HttpRefusal) => HttpAnswer;
+  readonly log: Log;
+  /** For timeouts; the machine's where it is not there. */
+  readonly clock?: Clock;
+}
+
+/** Why a request does not reach the handler, with the status that says so. */
+export interface HttpRefusal {
+  readonly reason:
+    | "busy"
+    | "malformed"
+    | "header too large"
+    | "header too slow"
+    | "expectation"
+    | "transfer encoding"
+    | "method"
+    | "failure";
+  readonly status: 400 | 405 | 408 | 417 | 431 | 500 | 501 | 503;
+  readonly message: string;
+}
+
+/** Each has a default of the same meaning in core/limits.ts. */
+export interface HttpLimits {
+  readonly connectionsMax: number;
+  /** 0: as many as there are. */
+  readonly connectionsPerPeerMax: number;
+  /** Under way at a time; further ones are refused as busy. */
+  readonly requestsMax: number;
+  /** On one connection, which is then closed. */
+  readonly requestsPerConnectionMax: number;
+  readonly headerTimeoutMs: number;
+  readonly headerSizeMax: number;
+  readonly bodyIdleTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly writeStallMs: number;
+  /** For a body that nobody reads after its answer, before the connection is cut. */
+  readonly unreadTimeoutMs: number;
+  readonly unreadSizeMax: number;
+  /** For what is under way when the server closes. */
+  readonly drainTimeoutMs: number;
 }
