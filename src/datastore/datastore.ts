@@ -96,6 +96,8 @@ export interface VersionRecord {
 /** What must hold of the file's newest version (a delete marker counts as absent) for a write to happen, atomically. */
 export type Condition =
   | { readonly kind: "absent" }
+  /** There is a newest version; NOT_FOUND where there is none. */
+  | { readonly kind: "present" }
   /** The attribute `name` of the newest version equals `value`; NOT_FOUND where there is no version. */
   | { readonly kind: "attribute"; readonly name: string; readonly value: Json };
 

@@ -284,6 +284,21 @@ export function versionFacts(open: OpenFixture): void {
     expect(await shape("k")).toEqual(["id latest", "id marker", "null"]);
   });
 
+  test("`present` holds where there is a newest version that is no marker", async () => {
+    const present = { kind: "present" } as const;
+    const object = await writer.object();
+    const target = fileTarget(bucket, "k", { condition: present });
+    await refused(datastore.saveObject(object, target, now), "NOT_FOUND");
+    await refused(datastore.deleteFile(bucket, "k", now, present), "NOT_FOUND");
+    await writer.put(bucket, "k");
+    const second = await writer.object();
+    await datastore.saveObject(second, target, now);
+    expect((await datastore.getVersion(bucket, "k"))?.object).toBe(second.id);
+    await datastore.updateBucket(bucket, { versioning: "enabled" });
+    await datastore.deleteFile(bucket, "k", now, present);
+    await refused(datastore.deleteFile(bucket, "k", now, present), "NOT_FOUND");
+  });
+
   test("`attribute` holds where the newest version has the value", async () => {
     const put = await writer.put(bucket, "k", { attributes: { etag: "one", list: [1, { x: null }] } });
     const etag = (value: string) => ({ condition: { kind: "attribute", name: "etag", value } }) as const;

@@ -286,6 +286,7 @@ function checkCondition(condition: Condition, current: StoredVersion | undefined
     return;
   }
   if (current === undefined) throw new StoreError("NOT_FOUND", `${path} does not exist`);
+  if (condition.kind === "present") return;
   const { name, value } = condition;
   if (!sameJson(current.attributes[name], value)) {
     throw new StoreError("CONFLICT", `${path}: its ${name} is not ${JSON.stringify(value)}`);

@@ -1,0 +1,114 @@
+/**
+ * The path of a body to disk: received, verified, hashed for its ETag, encrypted where asked for, cut into tickets, and
+ * committed as what the operation wants only when all of that held.
+ *
+ * A small body is gathered first and goes in one step. A large one goes to the writer as it comes; the writer's buffers
+ * hold back the client when the disk is slower.
+ */
+import { StoreError } from "../../../core/errors.ts";
+import { smallSizeMax } from "../../../router/small-write.ts";
+import type { ObjectWriter, WrittenObject } from "../../../router/object-writer.ts";
+import type { Target } from "../../../datastore/datastore.ts";
+import type { ChecksumAlgorithm } from "../body/checksum.ts";
+import type { ReceivedBody, RequestBody, Wanted } from "../body/request-body.ts";
+import { type CipherStretch, type ObjectAttributes, plain } from "../model.ts";
+import type { Services } from "../operation.ts";
+
+export interface WriteOptions {
+  readonly body: RequestBody;
+  /** Which checksum to compute where the client names none. */
+  readonly algorithm?: ChecksumAlgorithm | undefined;
+  /** How the bytes are encrypted; undefined: as they are. */
+  readonly encryption?: BodyEncryption | undefined;
+  /** What the object becomes, said when all is known of the body. */
+  readonly target: (received: ReceivedBody & { readonly md5: Uint8Array }) => Target;
+}
+
+/** Encrypts a body's bytes in the order in which they come. */
+export interface BodyEncryption {
+  newStretch(): { readonly iv: string; encrypt(bytes: Uint8Array): Uint8Array };
+}
+
+export interface StoredBody {
+  readonly written: WrittenObject;
+  readonly received: ReceivedBody;
+}
+
+/** Rejects with nothing visible where the body does not verify or the store cannot take it. */
+export async function storeBody(services: Services, options: WriteOptions): Promise<StoredBody> {
+  const { body, algorithm } = options;
+  const wanted: Wanted = { md5: true, algorithm };
+  return body.size !== undefined && body.size <= smallSizeMax
+    ? storeSmall(services, options, wanted)
+    : storeLarge(services, options, wanted);
+}
+
+async function storeSmall(
+  { router }: Services,
+  { body, encryption, target }: WriteOptions,
+  wanted: Wanted,
+): Promise<StoredBody> {
+  const received = await body.receive(smallSizeMax, wanted);
+  const stretch = encryption?.newStretch();
+  const bytes = stretch === undefined ? received.bytes : stretch.encrypt(received.bytes);
+  const cipher = stretch === undefined ? [] : [{ size: bytes.length, iv: stretch.iv }];
+  const written = await router.put(bytes, target(withMd5(received)), attributesOf(cipher));
+  return { written, received };
+}
+
+async function storeLarge(services: Services, options: WriteOptions, wanted: Wanted): Promise<StoredBody> {
+  const { body, encryption, target } = options;
+  const stretch = encryption?.newStretch();
+  const feed = new Feed();
+  const writer = await services.router.openWriter({
+    ...(body.size === undefined ? {} : { sizeHint: body.size }),
+    onRoom: () => feed.wake(),
+    onFailure: () => feed.wake(),
+  });
+  let received: ReceivedBody;
+  try {
+    received = await body.stream((piece) => feed.give(writer, stretch?.encrypt(piece) ?? piece), wanted);
+  } catch (error) {
+    await writer.abort(error instanceof StoreError ? error : new StoreError("ABORTED", "the body was refused"));
+    throw writer.failure ?? error;
+  }
+  const cipher = stretch === undefined ? [] : [{ size: received.size, iv: stretch.iv }];
+  const written = await writer.finish(target(withMd5(received)), attributesOf(cipher));
+  return { written, received };
+}
+
+/** Gives pieces to a writer, waiting where it has no room. */
+class Feed {
+  #wake: (() => void) | undefined;
+
+  give(writer: ObjectWriter, piece: Uint8Array): void | Promise<void> {
+    const taken = writer.offer(piece);
+    if (writer.failure !== undefined) throw writer.failure;
+    if (taken < piece.length) return this.#giveRest(writer, piece, taken);
+  }
+
+  async #giveRest(writer: ObjectWriter, piece: Uint8Array, taken: number): Promise<void> {
+    for (let done = taken; done < piece.length; done += writer.offer(piece.subarray(done))) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+      if (writer.failure !== undefined) throw writer.failure;
+    }
+  }
+
+  wake(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}
+
+const noAttributes = {};
+
+function attributesOf(cipher: readonly CipherStretch[]): ReturnType<typeof plain> {
+  if (cipher.length === 0) return noAttributes;
+  const attributes: ObjectAttributes = { cipher };
+  return plain(attributes);
+}
+
+function withMd5(received: ReceivedBody): ReceivedBody & { readonly md5: Uint8Array } {
+  if (received.md5 === undefined) throw new Error("assertion failed: the MD5 was wanted");
+  return received as ReceivedBody & { readonly md5: Uint8Array };
+}
