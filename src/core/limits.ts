@@ -99,6 +99,11 @@ export const reclaimOpenDeadMin = 8 * 1024 * 1024;
 export const drainTimeoutMs = 10_000;
 /** How often it is looked whether it has ended. */
 export const drainCheckMs = 10;
+/** Processes on one data directory. */
+export const workersMax = 32;
+/** Between restarts of a worker that ends soon after each: doubled from the first to the last. */
+export const workerRestartMinMs = 100;
+export const workerRestartMaxMs = 5_000;
 /** Directories whose syncs are shared; the memory of who shares is dropped beyond it. */
 export const directorySyncsMax = 4_096;
 /** How often connections are looked at for being idle. */
@@ -145,3 +150,10 @@ export const signingKeysMax = 1_000;
 export const signatureClockSkewMs = 15 * 60_000;
 /** How long a presigned URL can be valid, in seconds. */
 export const presignedSecondsMax = 7 * 24 * 3_600;
+
+/** Encryption keys: how long a name can be, how many versions a key can have. */
+export const encryptionKeyNameSizeMax = 128;
+export const encryptionKeyVersionsMax = 1_000;
+/** A key is looked up again after so long: another process can have rotated it. */
+export const encryptionKeyBelievedMs = 1_000;
+export const encryptionKeysCachedMax = 1_000;

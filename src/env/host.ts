@@ -62,6 +62,8 @@ export interface DiskFile {
 }
 
 export interface DiskLock {
+  /** A child process that is given this descriptor holds the lock too, until it ends. Undefined where there is none. */
+  readonly descriptor?: number | undefined;
   release(): Promise<void>;
 }
 

@@ -2,7 +2,8 @@
  * One process per data directory, without a lock that outlives its owner: a socket file named `lock` in the directory.
  *
  * Whoever listens on it holds the directory. After a `kill -9` the file is still there but nobody answers, and the next
- * process replaces it. Process ids would not do (they repeat, and mean nothing across containers).
+ * process replaces it. Process ids would not do (they repeat, and mean nothing across containers). The workers of a
+ * process inherit the socket: while one of them lives, the system takes connections to it, and nobody else gets in.
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs/promises";
@@ -18,7 +19,11 @@ export async function lockDirectory(directory: string): Promise<DiskLock | undef
   const place = socketPath(await fs.realpath(directory));
   for (let attempt = 0; attempt < 3; attempt++) {
     const server = await listenOn(place);
-    if (server !== undefined) return { release: () => new Promise((resolve) => void server.close(() => resolve())) };
+    if (server !== undefined) {
+      const descriptor = (server as unknown as PrivateServer)._handle?.fd;
+      const release = (): Promise<void> => new Promise((resolve) => void server.close(() => resolve()));
+      return { descriptor: descriptor === undefined || descriptor < 0 ? undefined : descriptor, release };
+    }
     if (await isAnswered(place)) return undefined;
     // Moved away rather than removed: if another process took the lock just now, this was its file, and it answers.
     const aside = `${place}.${process.pid}`;
@@ -28,6 +33,11 @@ export async function lockDirectory(directory: string): Promise<DiskLock | undef
     if (taken) return undefined;
   }
   return undefined;
+}
+
+/** The private part of a server that tells its descriptor; not on Windows. */
+interface PrivateServer {
+  readonly _handle?: { readonly fd?: number } | null;
 }
 
 function socketPath(directory: string): string {

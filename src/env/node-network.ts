@@ -35,7 +35,8 @@ async function listen(
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host: options.host, port: options.port, backlog: 1024 }, () => {
+    // In a worker of node:cluster too, the port is this process's alone.
+    server.listen({ host: options.host, port: options.port, backlog: 1024, exclusive: true }, () => {
       server.off("error", reject);
       resolve();
     });

@@ -27,10 +27,22 @@ export interface ReclaimSettings {
   readonly openDeadMin: number;
 }
 
+/** Other processes that read the same volumes (cli/workers.ts). */
+export interface ReclaimPeers {
+  /** Resolves when all that was being read in them, when it was called, has been read to its end. */
+  readersEnd(): Promise<unknown>;
+  /** Lets them close files of this volume that they have open. */
+  reclaimed(volume: number): void;
+}
+
 export interface ReclaimerOptions {
   readonly host: Host;
   readonly datastore: Datastore;
+  /** Where a putter's volumes are; undefined also where another process reclaims them. */
   readonly store: (putter: string) => TicketStore | undefined;
+  /** Whether nobody writes under this putter's id any more. */
+  readonly isFormer?: (putter: string) => boolean;
+  readonly peers?: ReclaimPeers | undefined;
   readonly allocators: readonly TicketAllocator[];
   readonly settings: Partial<ReclaimSettings>;
 }
@@ -55,6 +67,8 @@ export class Reclaimer {
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
+  readonly #stopSignal: Promise<void>;
+  #signalStop!: () => void;
   #paused = false;
   /** Reads under way, by when they began: 0 is before anything was counted. */
   readonly #readers = new Map<number, number>();
@@ -75,6 +89,7 @@ export class Reclaimer {
       openDeadMin: limits.reclaimOpenDeadMin,
       ...options.settings,
     };
+    this.#stopSignal = new Promise((resolve) => (this.#signalStop = resolve));
     this.#pace = pacer(options.host.clock, this.#settings.rate);
   }
 
@@ -120,6 +135,7 @@ export class Reclaimer {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#signalStop();
     this.#timer?.cancel();
     for (const resolve of this.#epochEnded.splice(0)) resolve();
     await this.#running;
@@ -189,29 +205,38 @@ export class Reclaimer {
 
   /** Retires a volume that is still written to, or would be, when much of what was handed out in it is dead. */
   async #considerOpen(volume: VolumeRecord): Promise<void> {
+    if (volume.leases === 0 && this.#options.isFormer?.(volume.putter) === true) {
+      if (this.#isMostlyDead(volume.leasedCount, volume)) await this.#options.datastore.sealVolume(volume.volume);
+      return;
+    }
     const allocator = this.#options.allocators.find((candidate) => candidate.store.id === volume.putter);
     const open = allocator?.openIn(volume.volume);
     // Others write there too: what of theirs is dead cannot be told from what is under way.
     if (allocator === undefined || open === undefined || open.leases !== volume.leases) return;
     const settled = volume.leasedCount - open.unsettledCount;
-    const dead = settled - volume.liveCount - volume.reclaimedCount;
-    if (dead * ticketDataSize >= this.#settings.openDeadMin && dead / settled >= this.#settings.deadShareMin) {
-      await allocator.retire(volume.volume);
-    }
+    if (this.#isMostlyDead(settled, volume)) await allocator.retire(volume.volume);
+  }
+
+  #isMostlyDead(settledCount: number, { liveCount, reclaimedCount }: VolumeRecord): boolean {
+    const dead = settledCount - liveCount - reclaimedCount;
+    const { openDeadMin, deadShareMin } = this.#settings;
+    return dead * ticketDataSize >= openDeadMin && dead / settledCount >= deadShareMin;
   }
 
   async #reclaim(volume: VolumeRecord, deadCount: number): Promise<void> {
-    const { datastore, host } = this.#options;
+    const { datastore, host, peers } = this.#options;
     const store = this.#options.store(volume.putter);
     if (store === undefined || !store.available) return;
     const first = volumeStart(placement, volume.volume);
     const end = volumeEnd(placement, volume.volume);
     const live = await this.#liveRuns(first, end);
-    await this.#olderReadersEnd();
+    await this.readersEnd();
+    if (peers !== undefined) await Promise.race([peers.readersEnd(), this.#stopSignal]);
     if (this.#stopped) return;
     const outcome = await store.reclaim(first, end, live, this.#pace);
     this.#volumesUnlinked += outcome.volumesUnlinked;
     this.#volumesRewritten += outcome.volumesRewritten;
+    peers?.reclaimed(volume.volume);
     await datastore.noteReclaimed(volume.volume, deadCount);
     host.log.info("volume reclaimed", { volume: volume.volume, ...outcome });
   }
@@ -227,8 +252,8 @@ export class Reclaimer {
     }
   }
 
-  /** Who reads now may be reading what was deleted a moment ago. */
-  async #olderReadersEnd(): Promise<void> {
+  /** Who reads now may be reading what was deleted a moment ago: resolves when all of them have ended. */
+  async readersEnd(): Promise<void> {
     const epoch = this.#readerEpoch++;
     while (!this.#stopped && [...this.#readers.keys()].some((began) => began <= epoch)) {
       await new Promise<void>((resolve) => this.#epochEnded.push(resolve));

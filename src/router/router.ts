@@ -22,7 +22,7 @@ import type { Host } from "../env/host.ts";
 import { ObjectIds } from "./object-ids.ts";
 import { type Damage, ObjectReader, type Piece } from "./object-reader.ts";
 import { ObjectWriter, type WriterOptions, type WrittenObject } from "./object-writer.ts";
-import { Reclaimer, type ReclaimerOptions } from "./reclaimer.ts";
+import { type ReclaimPeers, Reclaimer, type ReclaimerOptions } from "./reclaimer.ts";
 import { type SmallWrite, smallSizeMax, writeSmall } from "./small-write.ts";
 import { placement, TicketAllocator } from "./ticket-allocator.ts";
 import { noteFailure, throwIfUnsaved } from "./write-failure.ts";
@@ -36,6 +36,16 @@ export interface RouterOptions {
   /** Known from the start; others can be added. */
   readonly stores: readonly TicketStore[];
   readonly reclaim?: Partial<ReclaimerOptions["settings"]>;
+  readonly siblings?: Siblings;
+}
+
+/** Routers of other names over the same data directory: other processes, now or earlier (compose/worker-role.ts). */
+export interface Siblings {
+  /** Names of earlier ones that do not run now: this router ends what they left, and reclaims their volumes. */
+  readonly former: ReadonlySet<string>;
+  /** Where the volumes of a sibling, by the name of its putter, are read. */
+  readonly storeOf: (putter: string) => TicketStore | undefined;
+  readonly peers?: ReclaimPeers | undefined;
 }
 
 export interface OpenWriterOptions {
@@ -74,7 +84,9 @@ export class Router {
     this.#reclaimer = new Reclaimer({
       host,
       datastore,
-      store: (putter) => this.#stores.get(putter),
+      store: (putter) => this.#stores.get(putter) ?? (this.#isFormer(putter) ? this.#storeOf(putter) : undefined),
+      isFormer: (putter) => this.#isFormer(putter),
+      peers: options.siblings?.peers,
       allocators: this.#allocators,
       settings: options.reclaim ?? {},
     });
@@ -82,7 +94,9 @@ export class Router {
 
   /** Ends what an earlier process of this router left open, and begins. */
   static async start(options: RouterOptions): Promise<Router> {
-    const unfinished = await options.datastore.closeRouter(options.name);
+    const names = [options.name, ...(options.siblings?.former ?? [])];
+    const counts = await Promise.all(names.map((name) => options.datastore.closeRouter(name)));
+    const unfinished = counts.reduce((sum, count) => sum + count, 0);
     if (unfinished > 0) options.host.log.info("unfinished writes of an earlier run are given up", { unfinished });
     const router = new Router(options);
     router.#reclaimer.start();
@@ -296,7 +310,7 @@ export class Router {
   async #locate(volume: number): Promise<TicketStore> {
     const record = await this.datastore.getVolume(volume);
     if (record === undefined) throw new StoreError("DAMAGED", `volume ${volume} is not known to the datastore`);
-    const store = this.#stores.get(record.putter);
+    const store = this.#storeOf(record.putter);
     if (store === undefined) {
       throw new StoreError(
         "UNAVAILABLE",
@@ -305,6 +319,14 @@ export class Router {
     }
     this.#located.set(volume, store);
     return store;
+  }
+
+  #storeOf(putter: string): TicketStore | undefined {
+    return this.#stores.get(putter) ?? this.#options.siblings?.storeOf(putter);
+  }
+
+  #isFormer(putter: string): boolean {
+    return this.#options.siblings?.former.has(putter) === true;
   }
 
   /** The putters take turns; those that do not answer are passed over. */

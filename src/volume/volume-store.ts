@@ -190,6 +190,16 @@ export class VolumeStore implements TicketStore {
     return { volumesUnlinked, volumesRewritten };
   }
 
+  /**
+   * Another process has reclaimed volumes of these ids: their old files still give what is live, but what is dead in
+   * them takes space for as long as they are open.
+   */
+  async letGo(first: TicketId, end: TicketId): Promise<void> {
+    for (const volume of new Set([...this.#open.keys(), ...this.#opening.keys()])) {
+      if (volumeStart(this.layout, volume) < end && volumeEnd(this.layout, volume) > first) await this.#retire(volume);
+    }
+  }
+
   /** Waits for nothing: whoever writes still has to be done before. The directory stays locked. */
   async close(): Promise<void> {
     const open = [...this.#open.values()];
