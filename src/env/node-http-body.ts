@@ -44,6 +44,11 @@ export class RequestBody implements HttpBody {
     });
   }
 
+  /** All of it has come. */
+  get isOver(): boolean {
+    return this.#ended;
+  }
+
   /** Nothing more comes. */
   fail(error: StoreError): void {
     this.#failure ??= error;
@@ -52,7 +57,9 @@ export class RequestBody implements HttpBody {
 
   /** The request is answered: what still comes is thrown away. */
   discard(): void {
-    this.#settle(new StoreError("ABORTED", "the request was answered before its body was read"));
+    if (this.#reject !== undefined) {
+      this.#settle(new StoreError("ABORTED", "the request was answered before its body was read"));
+    }
     this.#take ??= ignore;
     this.#request.removeAllListeners("data");
     this.#request.resume();

@@ -316,7 +316,7 @@ export class Exchange implements HttpRequest {
       else response.end();
       this.#finish(answer);
     }
-    if (!this.message.complete) this.#discard();
+    if (!this.#isRead()) this.#discard();
   }
 
   /** Something that should not happen: a handler that rejects, an answer that cannot be sent. */
@@ -353,12 +353,18 @@ export class Exchange implements HttpRequest {
   /** How this answer says what becomes of the connection. */
   #endings(): readonly string[] {
     const connection = this.#connection;
-    const isOpenEnded = !this.message.complete && !this.#isRestSmall();
+    const isRead = this.#isRead();
+    const isOpenEnded = !isRead && !this.#isRestSmall();
     const isLast = isOpenEnded || connection.isLast();
     if (!isLast && this.response.shouldKeepAlive) return connection.shared.keepAlive;
-    if (this.message.complete && !connection.isFailed) connection.end();
+    if (isRead && !connection.isFailed) connection.end();
     else connection.linger();
     return closeLines;
+  }
+
+  /** Node's parser may be told of the end a turn after the last byte was. */
+  #isRead(): boolean {
+    return this.message.complete || this.#body?.isOver === true;
   }
 
   #isRestSmall(): boolean {
