@@ -49,9 +49,12 @@ export interface BucketLock {
 }
 
 export interface BucketEncryption {
-  readonly algorithm: "AES256" | "aws:kms" | "aws:kms:dsse";
+  /** Without it: what a request does not ask to encrypt lies as it is. */
+  readonly algorithm?: "AES256" | "aws:kms" | "aws:kms:dsse";
   readonly keyId?: string;
   readonly bucketKey?: boolean;
+  /** As it was put: whether writes under customers' keys are refused. */
+  readonly blocked?: "SSE-C" | "NONE";
 }
 
 export interface BucketAttributes {

@@ -31,6 +31,8 @@ export interface S3Settings {
   readonly ownership: Ownership;
   /** How long a day is, in milliseconds, for lifecycle rules. */
   readonly dayMs: number;
+  /** Whether SSE-C is also taken over plain HTTP from other machines, where others can read the keys. */
+  readonly customerKeysOverHttp?: boolean;
 }
 
 /** One request under way. */
