@@ -10,6 +10,7 @@ export class Context {
   runs;
   quick;
   profiles = [];
+  notes = [];
   #directory;
   #isProfiling;
   #shared = new Map();
@@ -31,6 +32,11 @@ export class Context {
   /** What is under way, for whoever waits. */
   tell(text) {
     this.#told(text);
+  }
+
+  /** What whoever reads the figures has to know of them: a baseline that is not there, a thing that was not measured. */
+  note(text) {
+    if (!this.notes.includes(text)) this.notes.push(text);
   }
 
   /** An empty directory. Fails where the disk has less than `size` bytes free. */
@@ -71,7 +77,11 @@ export class Context {
     const after = await child.call("usage");
     const user = after.user - before.user;
     const system = after.system - before.system;
-    return { result, seconds, cpu: user + system, user, system };
+    return { result, seconds, cpu: user + system, user, system, before, after };
+  }
+
+  get isProfiling() {
+    return this.#isProfiling;
   }
 
   /** With --profile: `work` once more, outside of the figures, with a profile of `child`. */
