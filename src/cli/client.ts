@@ -3,7 +3,7 @@ import { formatAddress } from "../core/address.ts";
 import { StoreError } from "../core/errors.ts";
 import { type ObjectId, parseId } from "../core/ids.ts";
 import { Kernel } from "../core/kernel.ts";
-import { fingerprintOf } from "../core/key.ts";
+import { fingerprintOf, type Key } from "../core/key.ts";
 import * as limits from "../core/limits.ts";
 import type { Connection, Host } from "../env/host.ts";
 import { nodeHost } from "../env/node-host.ts";
@@ -21,10 +21,11 @@ const clientArena = { tiny: 1, block: 16, group: 0 };
 
 export interface StoreClient {
   readonly kernel: Kernel;
+  readonly key: Key;
   readonly where: string;
   readonly fingerprint: string;
   ask(operation: string, numbers?: Numbers): AsyncGenerator<AnswerPart>;
-  askJson(operation: string, numbers?: Numbers): Promise<unknown>;
+  askJson(operation: string, numbers?: Numbers, body?: Uint8Array): Promise<unknown>;
   close(): void;
 }
 
@@ -53,10 +54,11 @@ export async function withRouter<Value>(
     if (signal?.aborted === true) client.close();
     return await work({
       kernel,
+      key,
       where: formatAddress(address),
       fingerprint,
       ask: (operation, numbers) => client.ask(operation, numbers),
-      askJson: (operation, numbers) => client.askJson(operation, numbers),
+      askJson: (operation, numbers, body) => client.askJson(operation, numbers, body),
       close: stop,
     });
   } catch (error) {

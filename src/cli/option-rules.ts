@@ -9,6 +9,7 @@ import { idCount, parseId, type TicketId } from "../core/ids.ts";
 import { type Key, parseKey } from "../core/key.ts";
 import type { Depth } from "../core/layout.ts";
 import type { LogLevel } from "../env/node-log.ts";
+import * as users from "../gateways/s3/auth/account-rules.ts";
 
 export interface Rule<Value> {
   readonly rule: string;
@@ -66,6 +67,19 @@ export const ticketId: Rule<TicketId> = {
   parse: (text) => parseId<TicketId>(text),
 };
 
+export const userName = matching(users.nameRule, users.isName);
+export const email = matching(users.emailRule, users.isEmail);
+export const accessKey = matching(users.accessKeyRule, users.isAccessKey);
+export const secretKey = matching(users.secretKeyRule, users.isSecretKey);
+
+export const buckets: Rule<readonly string[]> = {
+  rule: `${users.bucketRule}; several as B,B or with the flag for each`,
+  parse: (text) => {
+    const names = text.split(",").map((name) => name.trim());
+    return names.every(users.isBucketName) ? [...new Set(names)] : undefined;
+  },
+};
+
 /** Given or not: no text to read. */
 export const given: Rule<boolean> = { rule: "nothing behind it", parse: () => true };
 
@@ -81,6 +95,10 @@ export function wholeNumber(min: number, max: number, rule?: string): Rule<numbe
 
 export const byteCount = wholeNumber(0, Number.MAX_SAFE_INTEGER - 1, "a whole number of bytes");
 export const ticketCount = wholeNumber(1, idCount, "a whole number of tickets, at least 1");
+
+function matching(rule: string, holds: (text: string) => boolean): Rule<string> {
+  return { rule, parse: (text) => (holds(text) ? text : undefined) };
+}
 
 function oneOf<Choice extends string>(...choices: readonly Choice[]): Rule<Choice> {
   const last = choices.at(-1)!;

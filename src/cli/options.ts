@@ -3,6 +3,7 @@
  * and which commands have it with which default. Help, docs/configuration.md and the checks before start all come from
  * this table. Precedence: flag, environment, file, default.
  */
+import { workersMax } from "../core/limits.ts";
 import * as rules from "./option-rules.ts";
 
 export const commandNames = [
@@ -18,6 +19,9 @@ export const commandNames = [
   "loopback",
   "key make",
   "key show",
+  "user add",
+  "user ls",
+  "user rm",
   "bench",
 ] as const;
 export type CommandName = (typeof commandNames)[number];
@@ -31,7 +35,7 @@ export interface Option<Value> extends rules.Rule<Value> {
   /** undefined: environment only, for what must not be seen in a list of processes. */
   readonly flag?: string;
   readonly short?: string;
-  /** How help calls the value; undefined for a switch. */
+  /** How help calls the value; undefined for a switch. `X...`: several values, which are joined by commas. */
   readonly argument?: string;
   readonly variables?: readonly Variable<Value>[];
   readonly fileKey?: string;
@@ -44,7 +48,7 @@ export interface Option<Value> extends rules.Rule<Value> {
   readonly secret?: true;
 }
 
-const clients = ["get", "ls", "stat", "rm", "verify", "status"] as const;
+const clients = ["get", "ls", "stat", "rm", "verify", "status", "user add", "user ls", "user rm"] as const;
 const keyed = ["router", "server", ...clients, "loopback"] as const;
 const configured = [...keyed, "put", "key show"] as const;
 const printing = [...configured, "key make"] as const;
@@ -183,6 +187,15 @@ export const options = {
     ...rules.durability,
     commands: all(["router", "server"], "disk"),
   }),
+  workers: option({
+    flag: "--workers",
+    argument: "N",
+    variables: [{ name: "DATA_PUTTER_WORKERS" }],
+    fileKey: "workers",
+    about: "processes that serve S3 on one port and one data directory; about one for each core",
+    ...rules.wholeNumber(1, workersMax),
+    commands: { router: "1" },
+  }),
   logLevel: option({
     flag: "--log-level",
     argument: "LEVEL",
@@ -297,6 +310,67 @@ export const options = {
     ...rules.ticketId,
     commands: none(["loopback"]),
     defaultNote: "one of the high ids, by chance, so that runs do not meet",
+  }),
+
+  rootAccessKey: option({
+    variables: [{ name: "DATA_PUTTER_ACCESS_KEY" }],
+    about: "the access key of root, who may do everything; together with its secret key",
+    ...rules.accessKey,
+    commands: none(["router"]),
+    defaultNote: "made at the first start",
+  }),
+  rootSecretKey: option({
+    variables: [{ name: "DATA_PUTTER_SECRET_KEY" }],
+    about: "the secret key of root",
+    ...rules.secretKey,
+    commands: none(["router"]),
+    defaultNote: "made at the first start, and shown this once",
+    secret: true,
+  }),
+  newAccessKey: option({
+    flag: "--access-key",
+    argument: "KEY",
+    variables: [{ name: "DATA_PUTTER_NEW_ACCESS_KEY" }],
+    about: "the user's access key",
+    ...rules.accessKey,
+    commands: none(["user add"]),
+    defaultNote: "one by chance",
+  }),
+  newSecretKey: option({
+    variables: [{ name: "DATA_PUTTER_NEW_SECRET_KEY" }],
+    about: "the user's secret key",
+    ...rules.secretKey,
+    commands: none(["user add"]),
+    defaultNote: "one by chance",
+    secret: true,
+  }),
+  email: option({
+    flag: "--email",
+    argument: "ADDRESS",
+    about: "e-mail address of the new account, by which others can grant it something",
+    ...rules.email,
+    commands: none(["user add"]),
+  }),
+  readOnly: option({
+    flag: "--read-only",
+    about: "the user may read and list, and change nothing",
+    ...rules.given,
+    commands: none(["user add"]),
+  }),
+  buckets: option({
+    flag: "--bucket",
+    argument: "BUCKET...",
+    about: "the user has access to these buckets only",
+    ...rules.buckets,
+    commands: none(["user add"]),
+  }),
+  account: option({
+    flag: "--account",
+    argument: "ACCOUNT",
+    about: "the user is of this account",
+    ...rules.userName,
+    commands: none(["user add"]),
+    defaultNote: "a new account; with --read-only or --bucket, that of root",
   }),
 };
 

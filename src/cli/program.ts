@@ -16,6 +16,9 @@ import { server } from "./server.ts";
 import { resolveSettings, type Sources } from "./settings.ts";
 import { stat } from "./stat.ts";
 import { status } from "./status.ts";
+import { userAdd } from "./user-add.ts";
+import { userLs } from "./user-ls.ts";
+import { userRm } from "./user-rm.ts";
 import { verify } from "./verify.ts";
 
 export const commands: readonly Command[] = [
@@ -31,8 +34,17 @@ export const commands: readonly Command[] = [
   loopback,
   keyMake,
   keyShow,
+  userAdd,
+  userLs,
+  userRm,
   bench,
 ];
+
+/** Commands of two words, by the first one. */
+const groupSummaries: { readonly [group: string]: string } = {
+  key: "make and show the shared key",
+  user: "make, list and remove those who may use the store over S3",
+};
 
 /** Columns of help that stands on no terminal. */
 const helpWidth = 100;
@@ -92,7 +104,7 @@ function buildProgram(choose: (chosen: Chosen) => void): Commander {
     const [group, name] = words.length === 2 ? words : [undefined, words[0]];
     let parent = program;
     if (group !== undefined) {
-      parent = groups.get(group) ?? prepared(program.command(group)).description("make and show the shared key");
+      parent = groups.get(group) ?? prepared(program.command(group)).description(groupSummaries[group]!);
       groups.set(group, parent);
     }
     addCommand(parent, name!, command, choose);
@@ -114,10 +126,15 @@ function addCommand(parent: Commander, name: string, command: Command, choose: (
   if (command.name === "bench") program.allowUnknownOption().helpOption(false);
   program.addHelpText("after", helpAfter(command));
   program.action(() => {
-    const given = Object.entries(program.opts<{ [attribute: string]: string | true }>());
-    const flags = Object.fromEntries(given.map(([attribute, value]) => [byAttribute.get(attribute), value]));
+    const given = Object.entries(program.opts<{ [attribute: string]: string | true | string[] }>());
+    const flags = Object.fromEntries(given.map(([name, value]) => [byAttribute.get(name), joined(value)]));
     choose({ command, operands: program.args, flags });
   });
+}
+
+/** What was given several times is one text, as it is in a variable. */
+function joined(value: string | true | readonly string[]): string | true {
+  return Array.isArray(value) ? value.join(",") : (value as string | true);
 }
 
 /** Errors are thrown, not exited with; help is as wide as what it stands on. */

@@ -21,6 +21,16 @@ const samples: { readonly [Name in OptionName]?: readonly [string, string] } = {
   datastore: ["embedded", "redis://10.0.0.1:6379"],
   durability: ["disk", "os"],
   logLevel: ["debug", "silent"],
+  rootAccessKey: ["root", "ROOT"],
+  rootSecretKey: ["secret", "SECRET/+="],
+  newAccessKey: ["test", "AKIAIOSFODNN7EXAMPLE"],
+  newSecretKey: ["test", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"],
+};
+
+/** Options that are nothing without another one, and that one as a variable. */
+const companions: { readonly [Name in OptionName]?: { readonly [variable: string]: string } } = {
+  rootAccessKey: { DATA_PUTTER_SECRET_KEY: "secret" },
+  rootSecretKey: { DATA_PUTTER_ACCESS_KEY: "root" },
 };
 
 function resolve(command: CommandName, sources: Partial<Sources>) {
@@ -86,7 +96,9 @@ describe.each(Object.keys(samples) as OptionName[])("%s", (name) => {
     }
     for (const { name: variable, parse } of option.variables ?? []) {
       if (parse !== undefined) continue;
-      expect(settingsOf(command, { environment: { [variable]: one } }).find(name)).toEqual(expected);
+      expect(settingsOf(command, { environment: { ...companions[name], [variable]: one } }).find(name)).toEqual(
+        expected,
+      );
     }
     if (option.fileKey !== undefined) {
       expect(settingsOf(command, file({ [option.fileKey]: one })).find(name)).toEqual(expected);
@@ -96,7 +108,7 @@ describe.each(Object.keys(samples) as OptionName[])("%s", (name) => {
   it("flag before environment before file before default", () => {
     const variable = option.variables![0]!.name;
     const inFile = option.fileKey === undefined ? {} : file({ [option.fileKey]: one });
-    const environment = { ...inFile.environment, [variable]: other };
+    const environment = { ...inFile.environment, ...companions[name], [variable]: other };
     const fromEnvironment = settingsOf(command, { ...inFile, environment });
     expect(fromEnvironment.find(name)).toEqual(option.parse(other));
     expect(fromEnvironment.originOf(name)).toBe("environment");
@@ -117,7 +129,7 @@ describe("checking", () => {
         readFile: () => text,
       }),
     ).toEqual([
-      expect.stringMatching(/^DATA_PUTTER_ROOTS: there is no such variable; there are DATA_PUTTER_BIND, /),
+      expect.stringMatching(/^DATA_PUTTER_ROOTS: there is no such variable; there are DATA_PUTTER_ACCESS_KEY, /),
       expect.stringMatching(/^store\.yaml:4 \(unknown\): there is no such option; there are bind, /),
       'store.yaml:1 (port): a port, 0 to 65535 (0 takes a free one), not "70000"',
       'DATA_PUTTER_BIND: an IP address or a host name, without a port, not "a b"',
@@ -138,6 +150,15 @@ describe("checking", () => {
     const key = "000102030405060708090a0b0c0d0e";
     const [problem] = problemsOf("router", { environment: { DATA_PUTTER_KEY: key } });
     expect(problem).toBe("DATA_PUTTER_KEY: 32 hex digits (16 bytes); what is set has 30 characters");
+  });
+
+  it("root's keys are given together; the secret one is never repeated", () => {
+    const [alone] = problemsOf("router", { environment: { DATA_PUTTER_ACCESS_KEY: "root" } });
+    expect(alone).toBe("DATA_PUTTER_ACCESS_KEY and DATA_PUTTER_SECRET_KEY: set both, or none of them");
+    const environment = { DATA_PUTTER_ACCESS_KEY: "root", DATA_PUTTER_SECRET_KEY: "a b" };
+    expect(problemsOf("router", { environment })).toEqual([
+      "DATA_PUTTER_SECRET_KEY: 4 to 128 visible ASCII characters; what is set has 3 characters",
+    ]);
   });
 
   it("a key cannot stand in the file", () => {

@@ -147,6 +147,12 @@ function checkTogether(settings: Settings): string[] {
   if (keyOrigin !== undefined && keyOrigin === settings.originOf("keyFile")) {
     problems.push("DATA_PUTTER_KEY and DATA_PUTTER_KEY_FILE are both set: set one of them");
   }
+  if (settings.has("rootAccessKey") !== settings.has("rootSecretKey")) {
+    problems.push("DATA_PUTTER_ACCESS_KEY and DATA_PUTTER_SECRET_KEY: set both, or none of them");
+  }
+  if ((settings.find("workers") ?? 1) > 1 && settings.has("putters")) {
+    problems.push(`${settings.sourceOf("workers")}: only where the router keeps the tickets itself, without --putters`);
+  }
   if (settings.has("resume") && !settings.has("output")) {
     problems.push("--resume: needs -o FILE, whose FILE.part is to be continued");
   }

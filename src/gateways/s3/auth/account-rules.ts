@@ -20,6 +20,9 @@ export interface RootKeys {
   readonly secretKey: string;
 }
 
+export const nameRule = "1 to 64 of A-Z, a-z, 0-9 and + = , . @ _ -";
+export const emailRule = "an address with one @, at most 128 characters of ASCII";
+export const bucketRule = "a bucket's name: 3 to 255 of A-Z, a-z, 0-9 and . _ -";
 export const accessKeyRule = "3 to 128 of A-Z, a-z, 0-9 and . _ -";
 export const secretKeyRule = "4 to 128 visible ASCII characters";
 
@@ -28,7 +31,7 @@ export function checkNewUser(user: NewUser): void {
   if (user.account !== undefined) checkName("account", user.account);
   if (user.email !== undefined) checkEmail(user);
   for (const bucket of user.buckets ?? []) {
-    check("bucket", "a bucket's name: 3 to 255 of A-Z, a-z, 0-9 and . _ -", /^[\w.-]{3,255}$/, bucket);
+    check("bucket", bucketRule, isBucketName, bucket);
   }
   const count = user.buckets?.length;
   if (count !== undefined && (count < 1 || count > keyBucketsMax)) {
@@ -67,6 +70,10 @@ export function isEmail(text: string): boolean {
   return text.length <= 128 && /^[!-?A-~]+@[!-?A-~]+$/.test(text);
 }
 
+export function isBucketName(text: string): boolean {
+  return /^[\w.-]{3,255}$/.test(text);
+}
+
 export function isAccessKey(text: string): boolean {
   return /^[\w.-]{3,128}$/.test(text);
 }
@@ -82,7 +89,7 @@ function checkSecretKey(field: string, text: string): void {
 }
 
 function checkName(field: string, text: string): void {
-  check(field, "1 to 64 of A-Z, a-z, 0-9 and + = , . @ _ -", isName, text);
+  check(field, nameRule, isName, text);
 }
 
 function checkEmail(user: NewUser): void {
@@ -90,10 +97,10 @@ function checkEmail(user: NewUser): void {
     const why = "an account has one, and this would be a key within an account";
     throw new StoreError("INVALID", `email: ${why}, not ${JSON.stringify(user.email)}`);
   }
-  check("email", "an address with one @, at most 128 characters of ASCII", isEmail, user.email!);
+  check("email", emailRule, isEmail, user.email!);
 }
 
-function check(field: string, rule: string, holds: RegExp | ((text: string) => boolean), text: string): void {
-  if (typeof holds === "function" ? holds(text) : holds.test(text)) return;
+function check(field: string, rule: string, holds: (text: string) => boolean, text: string): void {
+  if (holds(text)) return;
   throw new StoreError("INVALID", `${field}: ${rule}, not ${JSON.stringify(text.slice(0, 300))}`);
 }
