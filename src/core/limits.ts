@@ -157,3 +157,32 @@ export const encryptionKeyVersionsMax = 1_000;
 /** A key is looked up again after so long: another process can have rotated it. */
 export const encryptionKeyBelievedMs = 1_000;
 export const encryptionKeysCachedMax = 1_000;
+
+/** S3: bodies of XML or JSON, and the one that names the parts of an upload. */
+export const xmlSizeMax = 1_048_576;
+export const completeUploadSizeMax = 8 * 1024 * 1024;
+/** The smallest part of an upload but the last, as AWS has it. */
+export const partSizeMin = 5 * 1024 * 1024;
+/** Bytes of the first line of a chunk of an aws-chunked body, and of its trailer. */
+export const chunkHeaderSizeMax = 1_024;
+export const trailerSizeMax = 16_384;
+
+/** Objects that one DeleteObjects can name, and bytes of its XML: as many of the longest keys, escaped, fit. */
+export const deleteObjectsMax = 1_000;
+export const deleteObjectsSizeMax = 8 * 1024 * 1024;
+/** How often a version whose attributes somebody else changes is looked at again before its deletion is given up. */
+export const deleteAttemptsMax = 5;
+/** How often a bucket's configuration is changed anew where somebody else changed the bucket meanwhile. */
+export const encryptionConfigurationAttemptsMax = 10;
+
+/** Bodies from this size on are hashed by a worker thread; a round trip to it costs more than smaller ones. */
+export const digestAwaySizeMin = 262_144;
+/** Shared memory by which bytes go to a worker, and how much of it one body may have on its way. */
+export const digestSlabSize = 262_144;
+export const digestSlabsEachMax = 4;
+/** Bodies that workers hash at a time; further ones are hashed where they arrive, and need no such memory. */
+export const digestsAwayMax = 64;
+/** For each so many bodies that a worker hashes, the receiving thread hashes one itself, so that all cores do. */
+export const digestsAwayPerOwn = 3;
+/** Such memory that is kept for the next body. */
+export const digestSlabsKept = 16;

@@ -4,8 +4,8 @@ import type { Page, VersionRecord } from "../../../datastore/datastore.ts";
 import { versionOf, type Version } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { xml } from "../protocol/answer.ts";
-import { S3Error } from "../protocol/error.ts";
 import { document, leaf, type Xml } from "../protocol/xml.ts";
+import { afterToken, tokenAfter } from "./continuation-token.ts";
 import { checkOptionalAttributes, isEncoded, pageSizeOf, refuse } from "./listing-query.ts";
 import {
   bytesElements,
@@ -160,25 +160,4 @@ export function contents(
       `${bytesElements(attributes, version.size)}${owner}${storageClassElement(attributes)}</Contents>`;
   }
   return text as Xml;
-}
-
-// ── continuation tokens ─────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Says what the rest is: the name after which to continue. */
-const tokenMark = "1";
-
-export function tokenAfter(name: string): string {
-  return Buffer.from(tokenMark + name).toString("base64url");
-}
-
-/** The empty token is the beginning, as clients send it that have none. */
-export function afterToken(token: string): string {
-  if (token === "") return "";
-  const bytes = Buffer.from(token, "base64url");
-  const text = bytes.toString("utf8");
-  const isOurs = text.startsWith(tokenMark) && Buffer.from(text).toString("base64url") === token;
-  if (isOurs) return text.slice(tokenMark.length);
-  throw new S3Error("InvalidArgument", "The continuation token provided is incorrect", {
-    elements: { ArgumentName: "continuation-token" },
-  });
 }

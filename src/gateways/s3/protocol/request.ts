@@ -20,7 +20,7 @@ export interface S3Request {
   readonly key: string | undefined;
   readonly query: Query;
   /** A header, trimmed; undefined where there is none. Bytes as Latin-1, see `utf8Header`. */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
 }
 
 /** Query parameters by name, decoded; of repeated ones the first. */
