@@ -8,29 +8,26 @@
  * What can be done without waiting is: a promise is returned only where a key has to be looked up.
  */
 import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
-import { StoreError } from "../../../core/errors.ts";
 import type { Random } from "../../../env/host.ts";
 import type { Bucket, CipherStretch, ObjectEncryption } from "../model.ts";
 import type { Services } from "../operation.ts";
 import type { AnswerHeaders } from "../protocol/answer.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
+import { envelopeOf, hasMd5, headersOf, openLayers, wrapLayers, wrappersOf } from "./envelope.ts";
 import { decryptor, newStretch, type StretchCipher } from "./key-stream.ts";
-import { type Binding, dataKeySize, unwrapKey, wrapKey, type WrappingKey, wrappingVersionOf } from "./key-wrap.ts";
-import { ownKeyName } from "./keyring.ts";
-import { defaultKeyId, keyNameOf, keyNotFound } from "./kms-key.ts";
+import { dataKeySize } from "./key-wrap.ts";
 import {
   bucketKeyHeader,
   contextHeader,
   type CustomerKey,
   type CustomerKeyOf,
   type EncryptionRequest,
-  isFullSize,
   kmsKeyHeader,
   readCustomerKey,
   readWish,
   sseHeader,
-  type Wish,
 } from "./request-encryption.ts";
+import { andThen, type Soon } from "./soon.ts";
 
 /** For something that is written. */
 export interface EncryptionPlan {
@@ -53,8 +50,6 @@ export interface Decryption {
   decryptor(stretches: readonly CipherStretch[], offset: number): (bytes: Uint8Array) => Uint8Array;
 }
 
-export type Soon<Value> = Value | Promise<Value>;
-
 // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
@@ -67,13 +62,13 @@ export function planEncryption(
   request: EncryptionRequest,
 ): Soon<EncryptionPlan | undefined> {
   const { encryption } = bucket.attributes;
-  const wish = readWish(request, encryption, services.settings.customerKeysOverHttp ?? false);
+  const wish = readWish(request, encryption, overHttp(services));
   if (wish === undefined) return undefined;
   if (wish.mode === "SSE-C" && encryption?.blocked === "SSE-C") throw blocked();
   const envelope = envelopeOf(wish, services.settings.region);
   const contextHeaders = envelope.binding.context === undefined ? {} : { [contextHeader]: envelope.binding.context };
   const headers = { ...headersOf(envelope.about), ...contextHeaders };
-  return then(wrappersOf(services, wish, envelope), (wrappers) => {
+  return andThen(wrappersOf(services.keyring, wish, envelope), (wrappers) => {
     const { random } = services.host;
     const layers = wrappers.map(() => createSecretKey(random.bytes(dataKeySize)));
     const wrap = (keys: readonly KeyObject[]): ObjectEncryption => wrapLayers(random, envelope, wrappers, keys);
@@ -90,15 +85,15 @@ export function resumePlan(
   encryption: ObjectEncryption | undefined,
   request: EncryptionRequest,
 ): Soon<EncryptionPlan | undefined> {
-  const customer = readCustomerKey(request, "request", services.settings.customerKeysOverHttp ?? false);
+  const customer = customerKeyOf(services, request);
   if ((encryption?.mode === "SSE-C") !== (customer !== undefined)) {
     const message = "The multipart upload initiate requested encryption.";
     const rest = "Subsequent part requests must include the appropriate encryption parameters.";
     throw new S3Error("InvalidRequest", `${message} ${rest}`);
   }
   if (encryption === undefined) return undefined;
-  const opened = openLayers(services, encryption, customer, () => notTheOriginalKey());
-  return then(opened, (layers) => new Plan(services.host.random, layers, headersOf(encryption), encryption));
+  const opened = openLayers(services.keyring, encryption, customer, () => notTheOriginalKey());
+  return andThen(opened, (layers) => new Plan(services.host.random, layers, headersOf(encryption), encryption));
 }
 
 /**
@@ -111,7 +106,7 @@ export function completeEncryption(
   request: EncryptionRequest,
   keyRequired: boolean,
 ): Soon<AnswerHeaders> {
-  const customer = readCustomerKey(request, "request", services.settings.customerKeysOverHttp ?? false);
+  const customer = customerKeyOf(services, request);
   if (encryption?.mode !== "SSE-C") {
     if (customer !== undefined) throw notTheOriginalKey();
     return encryption === undefined ? {} : headersOf(encryption);
@@ -122,8 +117,8 @@ export function completeEncryption(
     const what = "Requests specifying Server Side Encryption with Customer provided keys";
     throw invalidArgument(sseHeader, "null", `${what} ${message}`);
   }
-  return then(
-    openLayers(services, encryption, customer, () => notTheOriginalKey()),
+  return andThen(
+    openLayers(services.keyring, encryption, customer, () => notTheOriginalKey()),
     () => headersOf(encryption),
   );
 }
@@ -152,7 +147,7 @@ export function openEncryption(
   of: CustomerKeyOf = "request",
 ): Soon<Decryption | undefined> {
   if (of === "request") refuseWriteHeaders(request);
-  const customer = readCustomerKey(request, of, services.settings.customerKeysOverHttp ?? false);
+  const customer = customerKeyOf(services, request, of);
   const { encryption } = attributes;
   if (encryption?.mode !== "SSE-C" && customer !== undefined) {
     throw new S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.");
@@ -162,10 +157,22 @@ export function openEncryption(
     const message = "The object was stored using a form of Server Side Encryption.";
     throw new S3Error("InvalidRequest", `${message} The correct parameters must be provided to retrieve the object.`);
   }
-  return then(
-    openLayers(services, encryption, customer, () => wrongKey()),
+  return andThen(
+    openLayers(services.keyring, encryption, customer, () => wrongKey()),
     (layers) => new Opened(layers, headersOf(encryption), hasMd5(encryption)),
   );
+}
+
+function customerKeyOf(
+  services: Services,
+  request: EncryptionRequest,
+  of: CustomerKeyOf = "request",
+): CustomerKey | undefined {
+  return readCustomerKey(request, of, overHttp(services));
+}
+
+function overHttp({ settings }: Services): boolean {
+  return settings.customerKeysOverHttp ?? false;
 }
 
 /** How something is encrypted is not for a reader to choose. */
@@ -192,107 +199,6 @@ function blocked(): S3Error {
   const message =
     "This bucket has blocked upload requests that specify Server Side Encryption with Customer provided keys";
   return new S3Error("AccessDenied", `${message} (SSE-C). Please specify a different server-side encryption type`);
-}
-
-// ── envelopes ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-type About = Omit<ObjectEncryption, "wrapped">;
-
-/** What an object's encryption is called, and what its first key is bound to. */
-interface Envelope {
-  readonly about: About;
-  readonly binding: Binding;
-}
-
-/** Between the wrapped keys of several layers; not in base64. */
-const layerSeparator = ",";
-
-function envelopeOf(wish: Wish, region: string): Envelope {
-  switch (wish.mode) {
-    case "SSE-C":
-      return envelopeAbout({ mode: wish.mode, keyMd5: wish.customer.md5 });
-    case "SSE-S3":
-      return envelopeAbout({ mode: wish.mode });
-    default:
-      return envelopeAbout({
-        mode: wish.mode,
-        keyId: wish.keyId ?? defaultKeyId(region),
-        ...(wish.bucketKey ? { bucketKey: true } : {}),
-        ...(wish.context === undefined ? {} : { context: wish.context }),
-      });
-  }
-}
-
-function envelopeAbout(about: About): Envelope {
-  return { about, binding: { mode: about.mode, name: wrappingNameOf(about), context: about.context } };
-}
-
-/** Name in the keyring; empty for a customer's key. */
-function wrappingNameOf({ mode, keyId }: About): string {
-  if (mode === "SSE-C") return "";
-  return mode === "SSE-S3" ? ownKeyName : keyNameOf(keyId ?? "");
-}
-
-function hasMd5({ mode }: About): boolean {
-  return mode === "SSE-S3";
-}
-
-/** The second layer's key is always under the store's own key. */
-function secondBinding(binding: Binding): Binding {
-  return { ...binding, name: ownKeyName };
-}
-
-/** What each layer's key is wrapped with: first the one that was wished for. */
-function wrappersOf(services: Services, wish: Wish, envelope: Envelope): Soon<readonly WrappingKey[]> {
-  if (wish.mode === "SSE-C") return [{ key: wish.customer.key, version: 0 }];
-  const { keyring } = services;
-  const first = then(keyring.wrapping(envelope.binding.name), (key) => {
-    if (key !== undefined) return key;
-    throw keyNotFound(envelope.about.keyId ?? "");
-  });
-  if (wish.mode !== "SSE-KMS-DSSE") return then(first, (key) => [key]);
-  return then(first, (key) => then(keyring.wrapping(ownKeyName), (own) => [key, own!]));
-}
-
-/** The object's keys. `refused` makes the error for a customer's key that does not fit. */
-function openLayers(
-  services: Services,
-  encryption: ObjectEncryption,
-  customer: CustomerKey | undefined,
-  refused: () => S3Error,
-): Soon<readonly KeyObject[]> {
-  const { binding } = envelopeAbout(encryption);
-  if (customer !== undefined) {
-    const opened = isFullSize(customer) ? unwrapKey(customer.key, binding, encryption.wrapped) : undefined;
-    if (opened === undefined) throw refused();
-    return [createSecretKey(opened)];
-  }
-  const [first = "", second] = encryption.wrapped.split(layerSeparator);
-  const opened = openLayer(services, binding, first);
-  if (second === undefined) return then(opened, (key) => [key]);
-  return then(opened, (key) => then(openLayer(services, secondBinding(binding), second), (own) => [key, own]));
-}
-
-function openLayer({ keyring }: Services, binding: Binding, wrapped: string): Soon<KeyObject> {
-  return then(keyring.unwrapping(binding.name, wrappingVersionOf(wrapped)), (key) => {
-    const opened = unwrapKey(key, binding, wrapped);
-    if (opened === undefined) {
-      throw new StoreError("DAMAGED", `the object's key does not open with encryption key ${binding.name}`);
-    }
-    return createSecretKey(opened);
-  });
-}
-
-function wrapLayers(
-  random: Random,
-  { about, binding }: Envelope,
-  wrappers: readonly WrappingKey[],
-  layers: readonly KeyObject[],
-): ObjectEncryption {
-  const wrapped = layers.map((layer, index) =>
-    wrapKey(random, wrappers[index]!, index === 0 ? binding : secondBinding(binding), layer.export()),
-  );
-  return { ...about, wrapped: wrapped.join(layerSeparator) };
 }
 
 class Plan implements EncryptionPlan {
@@ -347,27 +253,4 @@ class Opened implements Decryption {
   decryptor(stretches: readonly CipherStretch[], offset: number): (bytes: Uint8Array) => Uint8Array {
     return decryptor(this.layers, stretches, offset);
   }
-}
-
-/** What answers say of it, to those who may write or read it. */
-function headersOf({ mode, keyId, keyMd5 = "", bucketKey }: About): AnswerHeaders {
-  switch (mode) {
-    case "SSE-C":
-      return {
-        "x-amz-server-side-encryption-customer-algorithm": "AES256",
-        "x-amz-server-side-encryption-customer-key-MD5": keyMd5,
-      };
-    case "SSE-S3":
-      return { [sseHeader]: "AES256" };
-    default:
-      return {
-        [sseHeader]: mode === "SSE-KMS" ? "aws:kms" : "aws:kms:dsse",
-        [kmsKeyHeader]: keyId ?? "",
-        ...(bucketKey === true ? { [bucketKeyHeader]: "true" } : {}),
-      };
-  }
-}
-
-function then<From, To>(value: Soon<From>, next: (value: From) => Soon<To>): Soon<To> {
-  return value instanceof Promise ? value.then(next) : next(value);
 }
