@@ -47,7 +47,7 @@ export function stringToSign(date: string, scope: string, canonicalRequest: stri
   return `${algorithm}\n${date}\n${scope}\n${sha256OfLatin1(canonicalRequest)}`;
 }
 
-const notAscii = /[^\u0000-\u007f]/;
+const notAscii = /[\u0080-\uffff]/;
 
 /** Headers can hold any byte; each is one character here. */
 function sha256OfLatin1(text: string): string {

@@ -58,6 +58,7 @@ const table = {
   "KMS.NotFoundException": [400, "The specified KMS key does not exist."],
   MalformedACLError: [400, "The ACL that you provided was not well formed or did not validate against our published schema."],
   MalformedPOSTRequest: [400, "The body of your POST request is not well-formed multipart/form-data."],
+  MalformedTrailerError: [400, "The request contained trailing data that was not well-formed or did not conform to our published schema."],
   MalformedPolicy: [400, "This policy contains invalid Json"],
   MalformedXML: [400, "The XML you provided was not well-formed or did not validate against our published schema"],
   MaxMessageLengthExceeded: [400, "Your request was too large."],
