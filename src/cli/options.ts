@@ -22,6 +22,9 @@ export const commandNames = [
   "user add",
   "user ls",
   "user rm",
+  "encryption-key add",
+  "encryption-key ls",
+  "encryption-key rotate",
   "bench",
 ] as const;
 export type CommandName = (typeof commandNames)[number];
@@ -48,7 +51,9 @@ export interface Option<Value> extends rules.Rule<Value> {
   readonly secret?: true;
 }
 
-const clients = ["get", "ls", "stat", "rm", "verify", "status", "user add", "user ls", "user rm"] as const;
+const keyClients = ["encryption-key add", "encryption-key ls", "encryption-key rotate"] as const;
+const userClients = ["user add", "user ls", "user rm"] as const;
+const clients = ["get", "ls", "stat", "rm", "verify", "status", ...userClients, ...keyClients] as const;
 const keyed = ["router", "server", ...clients, "loopback"] as const;
 const configured = [...keyed, "put", "key show"] as const;
 const printing = [...configured, "key make"] as const;
@@ -108,6 +113,51 @@ export const options = {
     about: "the router's response port",
     ...rules.remotePort,
     commands: all(clients, "5002"),
+  }),
+  s3Port: option({
+    flag: "--s3-port",
+    argument: "PORT",
+    variables: [{ name: "DATA_PUTTER_S3_PORT" }],
+    fileKey: "s3-port",
+    about: "port to listen on for S3 over HTTP",
+    ...rules.listenPort,
+    commands: { router: "9000" },
+  }),
+  s3Domains: option({
+    flag: "--s3-domain",
+    argument: "LIST",
+    variables: [{ name: "DATA_PUTTER_S3_DOMAIN" }],
+    fileKey: "s3-domain",
+    about: "host names under which a bucket is a sub-domain, name,name,…; path style always works",
+    ...rules.hostNames,
+    commands: { router: "localhost" },
+  }),
+  region: option({
+    flag: "--region",
+    argument: "REGION",
+    variables: [{ name: "DATA_PUTTER_REGION" }],
+    fileKey: "region",
+    about: "region that buckets made without one are said to be in; signatures for any region are taken",
+    ...rules.region,
+    commands: { router: "us-east-1" },
+  }),
+  objectOwnership: option({
+    flag: "--object-ownership",
+    argument: "WHICH",
+    variables: [{ name: "DATA_PUTTER_OBJECT_OWNERSHIP" }],
+    fileKey: "object-ownership",
+    about: "object ownership of buckets that are made without one; ACLs work in those that are not BucketOwnerEnforced",
+    ...rules.objectOwnership,
+    commands: { router: "BucketOwnerEnforced" },
+  }),
+  dayLength: option({
+    flag: "--lifecycle-day",
+    argument: "SECONDS",
+    variables: [{ name: "DATA_PUTTER_LIFECYCLE_DAY" }],
+    fileKey: "lifecycle-day",
+    about: "how long a day of lifecycle rules is, for tests",
+    ...rules.wholeNumber(1, 86_400),
+    commands: { router: "86400" },
   }),
   bind: option({
     flag: "--bind",

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command as Commander, CommanderError, Option as CommanderOption } from "commander";
 import { bench } from "./bench.ts";
 import { type Command, Output } from "./context.ts";
+import { encryptionKeyAdd, encryptionKeyLs, encryptionKeyRotate } from "./encryption-key.ts";
 import { exitCodeOf, exitCodesText, ExitCode, explain, usageError } from "./exit.ts";
 import { get } from "./get.ts";
 import { keyMake, keyShow } from "./key.ts";
@@ -37,6 +38,9 @@ export const commands: readonly Command[] = [
   userAdd,
   userLs,
   userRm,
+  encryptionKeyAdd,
+  encryptionKeyLs,
+  encryptionKeyRotate,
   bench,
 ];
 
@@ -44,6 +48,7 @@ export const commands: readonly Command[] = [
 const groupSummaries: { readonly [group: string]: string } = {
   key: "make and show the shared key",
   user: "make, list and remove those who may use the store over S3",
+  "encryption-key": "make, list and rotate the keys of server-side encryption",
 };
 
 /** Columns of help that stands on no terminal. */
