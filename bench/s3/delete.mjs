@@ -1,5 +1,5 @@
 /** DeleteObjects: objects that were put as clients put them, 1,000 in a request, from four connections. */
-import { baselineName, gateway, load, s3rver, withServers } from "./servers/together.mjs";
+import { baselineName, gateway, load, profile, s3rver, withServers } from "./servers/together.mjs";
 
 export const name = "delete";
 export const goal = "30 µs of processor time an object";
@@ -21,7 +21,7 @@ export function run(context) {
       }
     }
     const [product, slow] = servers;
-    await profile(context, client, product);
+    await profileDeleting(context, client, product);
     const count = context.pick(100_000, 5_000).toLocaleString("en-US");
     return [
       {
@@ -46,10 +46,10 @@ function store(context, client, server, prefix, count) {
   return load(context, client, server, "preparePut", { prefix, count, size }, 64);
 }
 
-async function profile(context, client, server) {
+async function profileDeleting(context, client, server) {
   if (!context.isProfiling) return;
   const argument = { prefix: "profile-", count: context.pick(50_000, 5_000) };
   await store(context, client, server, argument.prefix, argument.count);
   const deleting = () => load(context, client, server, "prepareDelete", { ...argument, limit }, connections);
-  await context.profile("DeleteObjects", server, deleting);
+  await profile(context, "DeleteObjects", server, argument.count, deleting);
 }

@@ -2,7 +2,7 @@
  * Pages of 1,000 keys: ListObjectsV2 in buckets of a thousand and of a million keys, without versioning and with it
  * (there each tenth key has an older version too), and ListObjectVersions. All buckets are in one store.
  */
-import { gateway, load, makeBucket, s3rver, use, withStarted } from "./servers/together.mjs";
+import { gateway, load, makeBucket, profile, s3rver, use, withStarted } from "./servers/together.mjs";
 
 export const name = "list";
 export const goal = "a page at 2 ms of processor time, the same (1.25) in a bucket of a thousand and of a million";
@@ -40,14 +40,14 @@ export async function run(context) {
       context.tell(turn < 0 ? "warming up" : `run ${turn + 1} of ${context.runs}`);
       for (const one of cases) {
         const cost = await pages(context, client, product, one, context.pick(300, 60));
-        if (turn >= 0) measured.get(one).push(cost);
+        if (turn >= 0) measured.get(one).push(millisecondsEach(cost));
       }
       if (slow === undefined) continue;
       const cost = await pages(context, client, slow, { bucket: "bench", count: fewCount }, context.pick(10, 4));
-      if (turn >= 0) slowly.push(cost);
+      if (turn >= 0) slowly.push(millisecondsEach(cost));
     }
     for (const one of cases.filter(({ count }) => count === many)) {
-      await context.profile(titleOf(one), product, () => pages(context, client, product, one, 500));
+      await profile(context, titleOf(one), product, 500, () => pages(context, client, product, one, 500));
     }
     return cases.flatMap((one) => figuresOf(one, cases, measured, slowly));
   });
@@ -64,11 +64,13 @@ function titleOf({ kind, versioned, count }) {
   return `page of ${limit} ${what}, of ${count.toLocaleString("en-US")}`;
 }
 
-/** Milliseconds of processor time a page. */
-async function pages(context, client, server, { bucket, count, kind }, number) {
+function pages(context, client, server, { bucket, count, kind }, number) {
   const argument = { bucket, prefix, count, pages: number, limit, kind };
-  const { cpu } = await load(context, client, server, "prepareList", argument, 1);
-  return (cpu / number) * 1000;
+  return load(context, client, server, "prepareList", argument, 1);
+}
+
+function millisecondsEach({ cpu, count }) {
+  return (cpu / count) * 1000;
 }
 
 function figuresOf(one, cases, measured, slowly) {

@@ -1,5 +1,5 @@
 /** PUT and GET of small objects over connections that stay open: processor time of the server, and the rate. */
-import { baselineName, gateway, load, nginx, s3rver, withServers } from "./servers/together.mjs";
+import { baselineName, gateway, load, nginx, profile, s3rver, withServers } from "./servers/together.mjs";
 
 export const name = "small";
 export const goal = "PUT 65 µs, GET 50 µs of processor time, durable; 10 times the rate of s3rver";
@@ -24,7 +24,7 @@ export function run(context) {
       const measured = await measure(context, servers, client, size, connections);
       figures.push(...figuresOf(measured, servers, size, connections));
     }
-    await profile(context, servers[0], client);
+    await profileBoth(context, servers[0], client);
     return figures;
   });
 }
@@ -81,10 +81,11 @@ function figuresOf(measured, servers, size, connections) {
   return figures;
 }
 
-async function profile(context, server, client) {
+async function profileBoth(context, server, client) {
   const argument = { prefix: "profile-", count: context.pick(20_000, 5_000), size: 1024 };
   for (const operation of ["PUT", "GET"]) {
-    const prepared = () => load(context, client, server, `prepare${operation === "PUT" ? "Put" : "Get"}`, argument, 64);
-    await context.profile(`${operation} 1 KB, 64 connections`, server, prepared);
+    const prepare = operation === "PUT" ? "preparePut" : "prepareGet";
+    const work = () => load(context, client, server, prepare, argument, 64);
+    await profile(context, `${operation} 1 KB, 64 connections`, server, argument.count, work);
   }
 }

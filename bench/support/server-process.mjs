@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import net from "node:net";
 import { fileURLToPath } from "node:url";
+import { threadCount } from "./child.mjs";
 
 /** USER_HZ: what /proc/PID/stat counts in, 100 on every architecture that Node.js supports. */
 const ticksPerSecond = 100;
@@ -46,9 +47,11 @@ export class ServerProcess {
     this.name = name;
     this.port = port;
     const preload = profiled ? ["--import", profilerUrl.href] : [];
+    // What is loaded before the program uses the pool, and from then on its size is fixed.
+    const pool = profiled ? { UV_THREADPOOL_SIZE: String(threadCount) } : {};
     this.#process = spawn(command, [...preload, ...args], {
       cwd: fileURLToPath(new URL("../..", import.meta.url)),
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...pool, ...env },
       stdio: ["ignore", "pipe", "pipe", ...(profiled ? ["ipc"] : [])],
       serialization: "advanced",
     });
@@ -94,6 +97,18 @@ export class ServerProcess {
       total.firstThreads.set(pid, main.user + main.system);
     }
     return total;
+  }
+
+  /** Seconds of processor time so far by name of thread, of the first process alone. */
+  threads() {
+    const times = new Map();
+    for (const thread of readdirSync(`/proc/${this.pid}/task`)) {
+      const place = `/proc/${this.pid}/task/${thread}`;
+      const name = Number(thread) === this.pid ? "first" : readFileSync(`${place}/comm`, "latin1").trim();
+      const { user, system } = timesIn(`${place}/stat`);
+      times.set(name, (times.get(name) ?? 0) + user + system);
+    }
+    return times;
   }
 
   async stop() {

@@ -2,6 +2,7 @@
 import { gateway } from "./gateway.mjs";
 import { nginx } from "./nginx.mjs";
 import { s3rver } from "./s3rver.mjs";
+import { formatNumber } from "../../support/statistics.mjs";
 
 export const bucket = "bench";
 
@@ -72,6 +73,23 @@ export async function load(context, client, server, prepare, argument, connectio
   const { result, cpu, user, system, before, after } = measured;
   const firstThreads = [...after.firstThreads].map(([pid, seconds]) => seconds - (before.firstThreads.get(pid) ?? 0));
   return { ...result, cpu, user, system, busiest: Math.max(...firstThreads) };
+}
+
+/** With --profile: `work` once more, with a profile of the gateway, and which of its threads did how much for each of `count`. */
+export async function profile(context, title, server, count, work) {
+  if (!context.isProfiling) return;
+  const before = server.threads();
+  let measured;
+  await context.profile(title, server, async () => {
+    measured = await work();
+  });
+  const each = (seconds) => `${formatNumber((seconds / count) * 1e6)} µs`;
+  const threads = [...server.threads()]
+    .map(([thread, seconds]) => ({ thread, seconds: seconds - (before.get(thread) ?? 0) }))
+    .filter(({ seconds }) => seconds > 0)
+    .map(({ thread, seconds }) => `${thread} ${each(seconds)}`);
+  const split = `${each(measured.user)} user, ${each(measured.system)} system`;
+  context.note(`${title}, profiled: ${each(measured.cpu)} each (${split}); by thread: ${threads.join(", ")}`);
 }
 
 /** The name of a baseline in the table, with what its answer promises. */
