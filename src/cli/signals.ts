@@ -1,6 +1,6 @@
 /** SIGINT, SIGTERM and SIGHUP: the first one asks for an end, a second one ends at once. */
 
-const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+export const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** What a shell shows for a process that SIGINT ended. */
 const interruptedCode = 130;
 
@@ -11,11 +11,11 @@ export async function withStop<Value>(work: (stop: AbortSignal) => Promise<Value
     if (abort.signal.aborted) process.exit(interruptedCode);
     abort.abort();
   };
-  for (const signal of signals) process.on(signal, asked);
+  for (const signal of stopSignals) process.on(signal, asked);
   try {
     return await work(abort.signal);
   } finally {
-    for (const signal of signals) process.off(signal, asked);
+    for (const signal of stopSignals) process.off(signal, asked);
   }
 }
 
