@@ -3,8 +3,8 @@
  *
  *   0 format 1 · 1 version of the wrapping key, 4, big-endian · 5 nonce 12 · 17 the key, encrypted, 32 · 49 tag 16
  *
- * in base64. AES-256-GCM; what the key belongs to (mode, name of the wrapping key, the client's encryption context) is
- * authenticated with it. The version is not, and need not be: another one has another key, and nothing opens.
+ * in base64. AES-256-GCM; the first five bytes and what the key belongs to (mode, name of the wrapping key, the client's
+ * encryption context) are authenticated with it.
  */
 import { createCipheriv, createDecipheriv, type KeyObject } from "node:crypto";
 import type { Random } from "../../../env/host.ts";
@@ -40,7 +40,7 @@ export function wrapKey(random: Random, by: WrappingKey, binding: Binding, dataK
   wrapped.writeUInt32BE(by.version, 1);
   wrapped.set(random.bytes(keyStart - nonceStart), nonceStart);
   const cipher = createCipheriv(algorithm, by.key, wrapped.subarray(nonceStart, keyStart), { authTagLength: 16 });
-  cipher.setAAD(authenticated(binding));
+  cipher.setAAD(authenticated(wrapped, binding));
   wrapped.set(cipher.update(dataKey), keyStart);
   cipher.final();
   wrapped.set(cipher.getAuthTag(), tagStart);
@@ -53,7 +53,7 @@ export function unwrapKey(by: KeyObject, binding: Binding, text: string): Uint8A
   if (wrapped.length !== wrappedSize || wrapped[0] !== format) return undefined;
   const nonce = wrapped.subarray(nonceStart, keyStart);
   const decipher = createDecipheriv(algorithm, by, nonce, { authTagLength: 16 });
-  decipher.setAAD(authenticated(binding));
+  decipher.setAAD(authenticated(wrapped, binding));
   decipher.setAuthTag(wrapped.subarray(tagStart));
   const dataKey = decipher.update(wrapped.subarray(keyStart, tagStart));
   try {
@@ -70,6 +70,7 @@ export function wrappingVersionOf(text: string): number {
   return wrapped.length === wrappedSize ? wrapped.readUInt32BE(1) : 0;
 }
 
-function authenticated({ mode, name, context = "" }: Binding): Uint8Array {
-  return Buffer.from(`data-putter object key\n${mode}\n${name}\n${context}`, "utf8");
+function authenticated(wrapped: Uint8Array, { mode, name, context = "" }: Binding): Uint8Array {
+  const text = Buffer.from(`data-putter object key\n${mode}\n${name}\n${context}`, "utf8");
+  return Buffer.concat([wrapped.subarray(0, nonceStart), text]);
 }
