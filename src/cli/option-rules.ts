@@ -31,6 +31,20 @@ export const depth: Rule<Depth> = {
   parse: (text) => (/^[234]$/.test(text) ? (Number(text) as Depth) : undefined),
 };
 
+export const hostNames: Rule<readonly string[]> = {
+  rule: "host names without ports, name,name,…",
+  parse: (text) => {
+    const names = text.split(",").map((name) => name.trim().toLowerCase());
+    return names.every((name) => /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name)) ? names : undefined;
+  },
+};
+
+export const region: Rule<string> = {
+  rule: "letters, digits and hyphens, at most 64",
+  parse: (text) => (/^[A-Za-z0-9-]{1,64}$/.test(text) ? text : undefined),
+};
+
+export const objectOwnership = oneOf("BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter");
 export const durability = oneOf("disk", "os");
 export const logLevel: Rule<LogLevel> = oneOf("debug", "info", "warn", "error", "silent");
 

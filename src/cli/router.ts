@@ -1,7 +1,12 @@
 /** `router`: a single-node object store in one process. */
+import type { RouterConfig } from "../compose/router-process.ts";
+import type { WorkerRole } from "../compose/worker-role.ts";
+import type { Key } from "../core/key.ts";
+import type { Host } from "../env/host.ts";
 import type { Command, CommandContext } from "./context.ts";
 import type { ExitCode } from "./exit.ts";
-import { runService } from "./service.ts";
+import { runService, type Service } from "./service.ts";
+import { isWorker, runWorker } from "./worker.ts";
 
 export const router: Command = {
   name: "router",
@@ -18,6 +23,7 @@ SIGINT or SIGTERM closes it: what has been sent whole is still answered, the res
     ["router --root /srv/objects --bind 0.0.0.0", "for other machines too"],
     ["router --putters 10.0.0.1:5000,10.0.0.2:5000 --key-file key", "tickets on two servers"],
     ["router --datastore redis://127.0.0.1:6379", "metadata in Redis"],
+    ["router --workers 4", "S3 served by four processes"],
     ["router --config store.yaml", "options from a file"],
   ],
   run: runRouter,
@@ -25,21 +31,52 @@ SIGINT or SIGTERM closes it: what has been sent whole is still answered, the res
 
 function runRouter(context: CommandContext): Promise<ExitCode> {
   const { settings } = context;
-  return runService(context, "router", async (host, root, key) => {
+  /** By itself, or as a worker, perhaps in the place of one that had these ports. */
+  const start = async (host: Host, root: string, key: Key, worker?: WorkerRole, ports?: Service["ports"]) => {
     // Only who runs one waits for all of it to be loaded.
     const { startRouter } = await import("../compose/router-process.ts");
+    const [accessKey, secretKey] = [settings.find("rootAccessKey"), settings.find("rootSecretKey")];
     const running = await startRouter(host, {
       root,
       key,
       bind: settings.get("bind"),
-      port: settings.get("listenPort"),
-      responsePort: settings.get("responsePort"),
+      port: ports?.["streamPort"] ?? settings.get("listenPort"),
+      responsePort: ports?.["responsePort"] ?? settings.get("responsePort"),
       depth: settings.find("depth"),
       putters: settings.find("putters") ?? [],
       datastore: settings.get("datastore"),
       durability: settings.get("durability"),
+      s3: s3Config(settings, ports?.["s3Port"]),
+      ...(worker === undefined ? {} : { worker }),
+      ...(accessKey === undefined || secretKey === undefined ? {} : { rootKeys: { accessKey, secretKey } }),
     });
-    const { banner, streamPort, responsePort } = running;
-    return { banner, ports: { streamPort, responsePort }, close: () => running.close() };
+    const { banner, streamPort, responsePort, s3Port } = running;
+    return { banner, ports: { streamPort, responsePort, s3Port }, close: () => running.close() };
+  };
+  if (isWorker()) return runWorker(context, start);
+  const count = settings.get("workers");
+  return runService(context, "router", count === 1 ? start : (host, root) => startMany(context, host, root, count));
+}
+
+function s3Config(settings: CommandContext["settings"], port: number | undefined): RouterConfig["s3"] {
+  return {
+    port: port ?? settings.get("s3Port"),
+    settings: {
+      region: settings.get("region"),
+      domains: settings.get("s3Domains"),
+      ownership: settings.get("objectOwnership"),
+      dayMs: settings.get("dayLength") * 1000,
+    },
+  };
+}
+
+async function startMany({ settings }: CommandContext, host: Host, root: string, count: number): Promise<Service> {
+  const { startWorkers } = await import("./workers.ts");
+  return startWorkers(host, {
+    count,
+    root,
+    depth: settings.find("depth"),
+    datastore: settings.get("datastore"),
+    durability: settings.get("durability"),
   });
 }

@@ -7,6 +7,9 @@ import type { Depth } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import type { Host } from "../env/host.ts";
+import type { RootKeys } from "../gateways/s3/auth/account-rules.ts";
+import { Accounts } from "../gateways/s3/auth/accounts.ts";
+import { Sealing } from "../gateways/s3/auth/sealing.ts";
 import { objectRequests, type RouterStatus } from "../router/object-requests.ts";
 import type { ReclaimSettings } from "../router/reclaimer.ts";
 import { RemotePutter } from "../router/remote-putter.ts";
@@ -17,6 +20,9 @@ import { type DataDirectory, openDataDirectory } from "../volume/data-directory.
 import { type Durability, VolumeStore } from "../volume/volume-store.ts";
 import type { Port } from "../wire/connection-sorter.ts";
 import { type DatastoreChoice, openDatastore } from "./datastore.ts";
+import { nameOf, ownPeer, siblingsOf, type WorkerRole } from "./worker-role.ts";
+import { openGateway, type RunningGateway, type S3Config, type S3Parts } from "./s3-gateway.ts";
+import { rootRows, userRequests } from "./user-requests.ts";
 
 export interface RouterConfig {
   /** Data directory: volumes (unless putters are given), the embedded datastore. */
@@ -31,17 +37,28 @@ export interface RouterConfig {
   readonly putters: readonly Address[];
   readonly datastore: DatastoreChoice;
   readonly durability: Durability;
+  /** The access key of root; without it, one is made at the first start. */
+  readonly rootKeys?: RootKeys;
   readonly reclaim?: Partial<ReclaimSettings>;
   readonly idleTimeoutMs?: number;
   readonly spaceReserveSize?: number;
+  /** One of several processes on the data directory. */
+  readonly worker?: WorkerRole;
+  /** S3 over HTTP; without it, none is served. */
+  readonly s3?: Omit<S3Config, "bind"> | undefined;
 }
 
 export type Banner = readonly (readonly [label: string, value: string])[];
 
 export interface RunningRouter {
+  /** 0 where this is another worker than the first. */
   readonly streamPort: number;
   readonly responsePort: number;
+  /** 0 where S3 is not served. */
+  readonly s3Port: number;
+  readonly gateway: RunningGateway | undefined;
   readonly router: Router;
+  readonly accounts: Accounts;
   readonly banner: Banner;
   status(): Promise<RouterStatus>;
   close(): Promise<void>;
@@ -69,24 +86,24 @@ async function compose(
   const { bind, durability, key } = config;
   const fingerprint = fingerprintOf(key);
   const kernel = new Kernel(key);
-  const directory = await openDataDirectory(host.disk, host.random, {
-    root: config.root,
-    depth: config.depth,
-    depthDefault: 2,
-  });
-  closers.push(() => directory.lock.release());
-  const local = config.putters.length === 0 ? openLocal(host, kernel, directory, config) : undefined;
+  const { worker } = config;
+  const directory = worker?.directory ?? (await openOwn(host, config, closers));
+  const name = nameOf(directory.id, worker?.index ?? 0);
+  const local = config.putters.length === 0 ? openLocal(host, kernel, { ...directory, id: name }, config) : undefined;
   if (local !== undefined) closers.push(() => local.close());
-  const datastore = await openDatastore(host, config.datastore, config.root, durability);
+  const datastore = await openDatastore(host, config.datastore, config.root, durability, worker?.forward);
   closers.push(() => datastore.close());
+  const accounts = await Accounts.open({ datastore, host, key });
   const router = await Router.start({
     host,
     kernel,
     datastore,
-    name: directory.id,
+    name,
+    siblings: siblingsOf(directory.id, local, worker),
     stores: local === undefined ? [] : [local],
     ...(config.reclaim === undefined ? {} : { reclaim: config.reclaim }),
   });
+  worker?.onAsked(ownPeer(router, local));
   const putters = findPutters(host, kernel, fingerprint, config, router);
   closers.push(() => putters.close());
   closers.push(() => router.close());
@@ -101,33 +118,75 @@ async function compose(
     bind,
     ...(config.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: config.idleTimeoutMs }),
   };
-  const responses = await listen("--response-port", bind, config.responsePort, (port) =>
+  // Of several workers, the first one has the ports that are not shared.
+  const isFirst = (worker?.index ?? 0) === 0;
+  const openResponses = (port: number): Promise<Port> =>
     openResponsePort({
       ...common,
       port,
       fingerprint,
       counts,
       greeting: () => ({ role: "router", id: directory.id }),
-      handle: objectRequests(router, status),
+      handle: userRequests(accounts, new Sealing(key, host.random), objectRequests(router, status)),
       putters: () => putters.found,
-    }),
-  );
-  closers.push(() => responses.close());
+    });
+  const responses = isFirst ? await listen("--response-port", bind, config.responsePort, openResponses) : undefined;
+  closers.push(() => responses?.close());
   // Closed first: what is under way still needs all the others.
-  const streams = await listen("--port", bind, config.port, (port) => openStreamPort({ ...common, router, port }));
-  closers.push(() => streams.close());
-  ports.push(streams, responses);
+  const openStreams = (port: number): Promise<Port> => openStreamPort({ ...common, router, port });
+  const streams = isFirst ? await listen("--port", bind, config.port, openStreams) : undefined;
+  closers.push(() => streams?.close());
+  for (const port of [streams, responses]) if (port !== undefined) ports.push(port);
+  const gateway = await openS3(config, { host, key, datastore, router, accounts });
+  closers.push(() => gateway?.close());
+  const s3Port = gateway?.listener.port ?? 0;
+  const [streamPort, responsePort] = [streams?.listener.port ?? 0, responses?.listener.port ?? 0];
+  // Last: its secret is shown once, by a start that succeeds.
+  const root = isFirst ? await accounts.ensureRoot(config.rootKeys) : undefined;
   return {
-    streamPort: streams.listener.port,
-    responsePort: responses.listener.port,
+    streamPort,
+    responsePort,
+    s3Port,
+    gateway,
     router,
-    banner: bannerOf(config, datastore, fingerprint, streams.listener.port, responses.listener.port),
+    accounts,
+    banner: [
+      ...s3Rows(config, s3Port),
+      ...bannerOf(config, datastore, fingerprint, streamPort, responsePort),
+      ...(root === undefined ? [] : rootRows(root, config.rootKeys !== undefined)),
+    ],
     status,
     close,
   };
 }
 
-function openLocal(host: Host, kernel: Kernel, directory: DataDirectory, config: RouterConfig): VolumeStore {
+function openS3({ s3, bind }: RouterConfig, parts: S3Parts): Promise<RunningGateway> | undefined {
+  if (s3 === undefined) return undefined;
+  return listen("--s3-port", bind, s3.port, (port) => openGateway(parts, { ...s3, bind, port }));
+}
+
+function s3Rows({ s3, bind }: RouterConfig, port: number): Banner {
+  if (s3 === undefined) return [];
+  const scheme = s3.tls === undefined ? "http" : "https";
+  return [["S3", `${scheme}://${formatAddress({ host: bind, port })}`]];
+}
+
+async function openOwn(
+  host: Host,
+  { root, depth }: RouterConfig,
+  closers: (() => Promise<void> | void)[],
+): Promise<DataDirectory> {
+  const directory = await openDataDirectory(host.disk, host.random, { root, depth, depthDefault: 2 });
+  closers.push(() => directory.lock.release());
+  return directory;
+}
+
+function openLocal(
+  host: Host,
+  kernel: Kernel,
+  directory: Pick<DataDirectory, "root" | "depth" | "id">,
+  config: RouterConfig,
+): VolumeStore {
   const { durability, spaceReserveSize } = config;
   return new VolumeStore({
     host,

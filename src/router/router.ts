@@ -150,6 +150,11 @@ export class Router {
     return writer;
   }
 
+  /** An id for an object that is made of others: an upload that is complete. */
+  async newObjectId(): Promise<ObjectId> {
+    return this.#ids.takeNow() ?? (await this.#ids.take());
+  }
+
   /** Stores bytes that are at hand. They must not change before it resolves. */
   async put(bytes: Uint8Array, target: Target, attributes: Attributes): Promise<WrittenObject> {
     if (bytes.length <= smallSizeMax) return this.#putSmall(bytes, target, attributes);

@@ -4,6 +4,7 @@ import type { Digests } from "../../env/digests.ts";
 import type { Host } from "../../env/host.ts";
 import type { HttpAnswer } from "../../env/http.ts";
 import type { Router } from "../../router/router.ts";
+import type { Access } from "./access/access.ts";
 import type { Accounts } from "./auth/accounts.ts";
 import type { Authentication, Identity } from "./auth/identity.ts";
 import type { RequestBody } from "./body/request-body.ts";
@@ -17,6 +18,7 @@ export interface Services {
   readonly router: Router;
   readonly datastore: Datastore;
   readonly accounts: Accounts;
+  readonly access: Access;
   readonly digests: Digests;
   readonly keyring: Keyring;
   readonly settings: S3Settings;

@@ -1,11 +1,40 @@
 /** All operations, by subject; and which one a request means. */
+import { bucketEncryptionOperations } from "./buckets/bucket-encryption.ts";
+import { bucketOperations } from "./buckets/bucket.ts";
+import { listBucketsOperations } from "./buckets/list-buckets.ts";
+import { listObjectsOperations } from "./buckets/list-objects.ts";
+import { listVersionsOperations } from "./buckets/list-versions.ts";
+import { versioningOperations } from "./buckets/versioning.ts";
+import { copyObjectOperations } from "./objects/copy-object.ts";
+import { deleteObjectOperations } from "./objects/delete-object.ts";
+import { deleteObjectsOperations } from "./objects/delete-objects.ts";
+import { getObjectOperations } from "./objects/get-object.ts";
+import { putObjectOperations } from "./objects/put-object.ts";
 import type { Operation, Scope } from "./operation.ts";
 import { S3Error } from "./protocol/error.ts";
 import type { Query, S3Request } from "./protocol/request.ts";
-import { getObjectOperations } from "./objects/get-object.ts";
-import { putObjectOperations } from "./objects/put-object.ts";
+import { completeUploadOperations } from "./uploads/complete-upload.ts";
+import { createUploadOperations } from "./uploads/create-upload.ts";
+import { listUploadsOperations } from "./uploads/list-uploads.ts";
+import { uploadPartOperations } from "./uploads/upload-part.ts";
 
-export const operations: readonly Operation[] = [...putObjectOperations, ...getObjectOperations];
+export const operations: readonly Operation[] = [
+  ...listBucketsOperations,
+  ...bucketOperations,
+  ...versioningOperations,
+  ...bucketEncryptionOperations,
+  ...listObjectsOperations,
+  ...listVersionsOperations,
+  ...putObjectOperations,
+  ...getObjectOperations,
+  ...copyObjectOperations,
+  ...deleteObjectOperations,
+  ...deleteObjectsOperations,
+  ...createUploadOperations,
+  ...uploadPartOperations,
+  ...completeUploadOperations,
+  ...listUploadsOperations,
+];
 
 /** Query parameters that any operation takes: of signatures, and what SDKs add for themselves. */
 const common = /^(x-id|x-amz-.*|X-Amz-.*|x-.*)$/;

@@ -92,7 +92,7 @@ export async function mayBypass(call: S3Call, key: string, versionId: string | u
   // Nothing else is ever retained.
   if (bucket.attributes.lock === undefined || versionId === undefined) return false;
   const action = "s3:BypassGovernanceRetention";
-  return services.access.allowed({ identity, authentication, request, action, bucket, key, versionId, now });
+  return services.access.allowed(services, { identity, authentication, request, action, bucket, key, versionId, now });
 }
 
 // ── one of them ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -64,7 +64,7 @@ function isAllowed(
   key: string,
   versionId: string | undefined,
 ): boolean | Promise<boolean> {
-  return services.access.allowed({ identity, authentication, request, action, bucket, key, versionId, now });
+  return services.access.allowed(services, { identity, authentication, request, action, bucket, key, versionId, now });
 }
 
 function conditionOf(etag: string | undefined): Condition | undefined {

@@ -4,6 +4,7 @@
  */
 import type { SavedObject } from "../../../datastore/datastore.ts";
 import type { HttpAnswer, HttpPiece, HttpStream } from "../../../env/http.ts";
+import { type Decryption, openEncryption } from "../encryption/object-encryption.ts";
 import type { ObjectAttributes, PartSummary, VersionAttributes } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { httpDate } from "../protocol/dates.ts";
@@ -28,12 +29,6 @@ function readActions({ query }: S3Call["request"]): readonly string[] {
 
 /** Objects up to so many bytes are read at once: no stream is worth it. */
 const wholeSizeMax = 65_536;
-
-/** Opens the bytes of an encrypted object; undefined for a plain one. */
-export interface ObjectDecryption {
-  readonly headers: { readonly [name: string]: string };
-  decryptor(stretches: NonNullable<ObjectAttributes["cipher"]>, offset: number): (bytes: Uint8Array) => Uint8Array;
-}
 
 async function getObject(call: S3Call): Promise<HttpAnswer> {
   const read = await openRead(call);
@@ -61,7 +56,7 @@ interface Read {
   readonly status: 200 | 206;
   readonly headers: { [name: string]: string | number };
   readonly range: ByteRange;
-  readonly decryption: ObjectDecryption | undefined;
+  readonly decryption: Decryption | undefined;
 }
 
 async function openRead(call: S3Call): Promise<Read> {
@@ -76,7 +71,10 @@ async function openRead(call: S3Call): Promise<Read> {
     ETag: `"${attributes.etag}"`,
     "Accept-Ranges": "bytes",
   };
+  const opened = openEncryption(services, attributes, request);
+  const decryption = opened instanceof Promise ? await opened : opened;
   checkConditions(call, found, headers);
+  if (decryption !== undefined) Object.assign(headers, decryption.headers);
   versionHeader(call, version.version, headers);
   describingHeaders(attributes, headers);
   if (attributes.tags !== undefined) headers["x-amz-tagging-count"] = Object.keys(attributes.tags).length;
@@ -90,13 +88,13 @@ async function openRead(call: S3Call): Promise<Read> {
   if (part?.count !== undefined) headers["x-amz-mp-parts-count"] = part.count;
   if (request.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED") addChecksums(attributes, part, range, headers);
   if (range === undefined) {
-    return { object, status: 200, headers, range: { offset: 0, length: object.size }, decryption: undefined };
+    return { object, status: 200, headers, range: { offset: 0, length: object.size }, decryption };
   }
   // An empty object's only part has no first byte to name.
   if (range.length > 0) {
     headers["Content-Range"] = `bytes ${range.offset}-${range.offset + range.length - 1}/${object.size}`;
   }
-  return { object, status: 206, headers, range, decryption: undefined };
+  return { object, status: 206, headers, range, decryption };
 }
 
 /** The 304 and the 412 tell what the 200 would have told. */

@@ -4,23 +4,16 @@
  */
 import type { HttpHeaders } from "../../../env/http.ts";
 import { checksumAlgorithms, checksumHeader, type Checksums, type ChecksumType } from "../body/checksum.ts";
-import type { BodyEncryption } from "./object-write.ts";
 import type { VersionAttributes } from "../model.ts";
+import { type EncryptionPlan, planEncryption } from "../encryption/object-encryption.ts";
 import type { S3Call } from "../operation.ts";
-import type { AnswerHeaders } from "../protocol/answer.ts";
 import type { S3Request } from "../protocol/request.ts";
 import { describedObject, placementAttributes } from "./metadata.ts";
 
 export interface NewObject {
   /** All but what is known only when the bytes are there. */
   readonly attributes: Omit<VersionAttributes, "etag">;
-  readonly encryption: ObjectEncryptionPlan | undefined;
-}
-
-/** How an object is going to be encrypted, as far as who stores it has to know. */
-export interface ObjectEncryptionPlan extends BodyEncryption {
-  readonly etagIsMd5: boolean;
-  readonly headers: AnswerHeaders;
+  readonly encryption: EncryptionPlan | undefined;
 }
 
 /** What the caller must be allowed to do, by what the new object is to have. */
@@ -40,9 +33,15 @@ export function newObjectActionsOf(header: (name: string) => string | undefined)
 /** `headers`: names in lower case. */
 export async function newObject(call: S3Call, headers: HttpHeaders = call.request.http.headers): Promise<NewObject> {
   const header = (name: string): string | undefined => headers[name]?.trim();
+  const planned = planEncryption(call.services, call.bucket, { header, http: call.request.http });
+  const encryption = planned instanceof Promise ? await planned : planned;
   return {
-    attributes: { ...describedObject(headers), ...placementAttributes(header) },
-    encryption: undefined,
+    attributes: {
+      ...describedObject(headers),
+      ...placementAttributes(header),
+      ...(encryption === undefined ? {} : { encryption: encryption.attributes }),
+    },
+    encryption,
   };
 }
 
@@ -64,12 +63,10 @@ export function checksumHeaders(
 
 /** The new version's attributes, once the bytes are known. */
 export function versionAttributes(
-  call: S3Call,
   made: NewObject,
   received: { readonly md5: Uint8Array; readonly checksums: Checksums },
 ): VersionAttributes {
-  const isPlain = made.encryption === undefined || made.encryption.etagIsMd5;
-  const etag = isPlain ? hex(received.md5) : hex(call.services.host.random.bytes(16));
+  const etag = made.encryption?.etagOf(received.md5) ?? hex(received.md5);
   for (const _ in received.checksums) return { etag, ...made.attributes, checksums: received.checksums };
   return { etag, ...made.attributes };
 }

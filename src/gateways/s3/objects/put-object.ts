@@ -21,8 +21,8 @@ async function putObject(call: S3Call): Promise<HttpAnswer> {
   if (condition !== undefined) await checkEarly(call, condition);
   const made = await newObject(call);
   let etag = "";
-  const target = (received: Parameters<typeof versionAttributes>[2]): Target => {
-    const attributes = versionAttributes(call, made, received);
+  const target = (received: Parameters<typeof versionAttributes>[1]): Target => {
+    const attributes = versionAttributes(made, received);
     etag = attributes.etag;
     const file = { kind: "file", bucket: bucket.name, key, attributes: plain(attributes) } as const;
     return condition === undefined ? file : { ...file, condition };

@@ -1,0 +1,94 @@
+/** The S3 gateway of a router: its services put together, its port opened. */
+import type { Key } from "../core/key.ts";
+import type { Datastore } from "../datastore/datastore.ts";
+import type { Host } from "../env/host.ts";
+import type { HttpLimits, HttpListener } from "../env/http.ts";
+import { openNodeDigests } from "../env/node-digests.ts";
+import { listenHttp } from "../env/node-http.ts";
+import { Access } from "../gateways/s3/access/access.ts";
+import type { AccessLog } from "../gateways/s3/access-log.ts";
+import type { Accounts } from "../gateways/s3/auth/accounts.ts";
+import { Sealing } from "../gateways/s3/auth/sealing.ts";
+import { Keyring } from "../gateways/s3/encryption/keyring.ts";
+import { S3Gateway } from "../gateways/s3/gateway.ts";
+import type { S3Settings, Services } from "../gateways/s3/operation.ts";
+import { refuse } from "../gateways/s3/refusal.ts";
+import type { Router } from "../router/router.ts";
+
+export interface S3Config {
+  readonly bind: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly limits?: Partial<HttpLimits>;
+  readonly settings?: Partial<S3Settings>;
+  readonly accessLog?: AccessLog;
+}
+
+export interface S3Parts {
+  readonly host: Host;
+  readonly key: Key;
+  readonly datastore: Datastore;
+  readonly router: Router;
+  readonly accounts: Accounts;
+}
+
+export interface RunningGateway {
+  readonly services: Services;
+  readonly listener: HttpListener;
+  close(): Promise<void>;
+}
+
+/** How long S3 says that a day is. */
+const dayMs = 86_400_000;
+
+export const defaultSettings: S3Settings = {
+  region: "us-east-1",
+  domains: ["localhost"],
+  ownership: "BucketOwnerEnforced",
+  dayMs,
+};
+
+export async function openGateway(parts: S3Parts, config: S3Config): Promise<RunningGateway> {
+  const { host, datastore, router, accounts, key } = parts;
+  const digests = await openNodeDigests();
+  const keyring = new Keyring({
+    datastore,
+    sealing: new Sealing(key, host.random),
+    random: host.random,
+    clock: host.clock,
+  });
+  const services: Services = {
+    host,
+    router,
+    datastore,
+    accounts,
+    access: new Access(),
+    digests,
+    keyring,
+    settings: { ...defaultSettings, ...config.settings },
+  };
+  const { accessLog } = config;
+  const gateway = new S3Gateway({ services, ...(accessLog === undefined ? {} : { accessLog }) });
+  try {
+    const listener = await listenHttp(
+      {
+        host: config.bind,
+        port: config.port,
+        log: host.log,
+        refuse,
+        ...(config.tls === undefined ? {} : { tls: config.tls }),
+        ...(config.limits === undefined ? {} : { limits: config.limits }),
+      },
+      (request) => gateway.handle(request),
+    );
+    const close = async (): Promise<void> => {
+      await listener.close();
+      await digests.close();
+    };
+    return { services, listener, close };
+  } catch (error) {
+    await digests.close();
+    throw error;
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * What happens to every S3 request, in this order: read the request line, find the operation, check the signature, load
+ * the bucket, check permission, run the operation, and turn whatever was thrown into S3's XML.
+ */
+import { messageOf } from "../../core/errors.ts";
+import type { HttpAnswer, HttpRequest } from "../../env/http.ts";
+import { accountNumber } from "./access/principals.ts";
+import type { AccessLog } from "./access-log.ts";
+import { Authenticator } from "./auth/authenticate.ts";
+import { anonymous, type Authentication } from "./auth/identity.ts";
+import { openBody } from "./body/signed-body.ts";
+import { type Bucket, bucketOf } from "./model.ts";
+import type { Operation, S3Call, Services } from "./operation.ts";
+import { operations, OperationTable } from "./operations.ts";
+import { S3Error, s3ErrorOf } from "./protocol/error.ts";
+import { readRequest, type S3Request } from "./protocol/request.ts";
+import { leaf, plainDocument } from "./protocol/xml.ts";
+
+export interface GatewayOptions {
+  readonly services: Services;
+  /** Called once for each request, when its answer is known. */
+  readonly observe?: (operation: string, status: number, seconds: number, bytesIn: number, bytesOut: number) => void;
+  readonly accessLog?: AccessLog;
+}
+
+export class S3Gateway {
+  readonly #options: GatewayOptions;
+  readonly #services: Services;
+  readonly #table = new OperationTable(operations);
+  readonly #authenticator: Authenticator;
+  readonly #idPrefix: string;
+  #requestCount = 0;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.#services = options.services;
+    const { accounts, host } = options.services;
+    this.#authenticator = new Authenticator({ accounts });
+    this.#idPrefix = Buffer.from(host.random.bytes(5)).toString("hex").toUpperCase();
+  }
+
+  /** Never rejects. */
+  async handle(http: HttpRequest): Promise<HttpAnswer> {
+    const { clock } = this.#services.host;
+    const began = clock.monotonic();
+    const id = this.#nextId();
+    const state: RequestState = { http, id, request: undefined, operation: undefined, authentication: undefined, bucket: undefined };
+    let answer: HttpAnswer;
+    let code: string | undefined;
+    try {
+      answer = await this.#run(state);
+    } catch (thrown) {
+      const error = s3ErrorOf(thrown);
+      code = error.code;
+      if (error.status >= 500) this.#report(state, error, thrown);
+      answer = errorAnswer(error, state);
+    }
+    const headers: { [name: string]: string | number } = { "x-amz-request-id": id, ...answer.headers };
+    const finished = { ...answer, headers };
+    this.#observe(state, finished, code, began);
+    return finished;
+  }
+
+  async #run(state: RequestState): Promise<HttpAnswer> {
+    const services = this.#services;
+    const now = services.host.clock.now();
+    const request = (state.request = readRequest(state.http, state.id, services.settings.domains));
+    if (request.method === "OPTIONS") return this.#preflight(state, request);
+    const operation = (state.operation = this.#table.find(request));
+    const checked = this.#authenticator.authenticate(request, now);
+    const authentication = (state.authentication = checked instanceof Promise ? await checked : checked);
+    const bucket = operation.scope === "service" ? undefined : await this.#loadBucket(state, operation, request);
+    const call: S3Call = {
+      services,
+      request,
+      operation,
+      authentication,
+      identity: authentication.identity,
+      body: openBody(request, authentication, services.digests),
+      // Operations of the service do not look at it.
+      bucket: bucket as Bucket,
+      key: request.key ?? "",
+      now,
+    };
+    await this.#authorize(call, bucket);
+    return operation.run(call);
+  }
+
+  async #authorize(call: S3Call, bucket: Bucket | undefined): Promise<void> {
+    const { operation, request, identity, authentication, now } = call;
+    if (operation.action === undefined) return;
+    const actions = typeof operation.action === "string" ? [operation.action] : operation.action(request);
+    for (const action of actions) {
+      const { key } = request;
+      const versionId = request.query.get("versionId");
+      const ask = {
+        identity,
+        authentication,
+        request,
+        action,
+        bucket,
+        now,
+        ...(key === undefined ? {} : { key }),
+        ...(versionId === undefined ? {} : { versionId }),
+      };
+      const answer = this.#services.access.authorize(this.#services, ask);
+      if (answer !== undefined) await answer;
+    }
+  }
+
+  async #loadBucket(state: RequestState, operation: Operation, request: S3Request): Promise<Bucket | undefined> {
+    const name = request.bucket!;
+    const record = await this.#services.datastore.getBucket(name);
+    if (record === undefined) {
+      if (operation.withoutBucket === true) return undefined;
+      throw new S3Error("NoSuchBucket", undefined, { elements: { BucketName: name } });
+    }
+    const bucket = (state.bucket = bucketOf(record));
+    const expected = request.header("x-amz-expected-bucket-owner");
+    const { owner } = bucket.attributes;
+    if (expected !== undefined && expected !== owner && expected !== accountNumber(owner)) throw new S3Error("AccessDenied");
+    return bucket;
+  }
+
+  async #preflight(state: RequestState, request: S3Request): Promise<HttpAnswer> {
+    if (request.bucket === undefined) throw new S3Error("BadRequest");
+    const record = await this.#services.datastore.getBucket(request.bucket);
+    if (record !== undefined) state.bucket = bucketOf(record);
+    throw new S3Error("CORSResponse");
+  }
+
+  #observe(state: RequestState, answer: HttpAnswer, code: string | undefined, began: number): void {
+    const { observe, accessLog } = this.#options;
+    if (observe === undefined && accessLog === undefined) return;
+    const milliseconds = this.#services.host.clock.monotonic() - began;
+    const bytesIn = state.http.body.size ?? 0;
+    const bytesOut = sizeOf(answer.body);
+    const operation = state.operation?.name ?? "unknown";
+    observe?.(operation, answer.status, milliseconds / 1000, bytesIn, bytesOut);
+    if (accessLog === undefined) return;
+    const identity = state.authentication?.identity ?? anonymous;
+    accessLog({
+      time: this.#services.host.clock.now(),
+      requestId: state.id,
+      peer: state.http.peer,
+      user: identity.kind === "user" ? identity.key.user : undefined,
+      operation,
+      method: state.http.method,
+      bucket: state.request?.bucket,
+      key: state.request?.key,
+      status: answer.status,
+      code,
+      bytesIn,
+      bytesOut,
+      milliseconds,
+    });
+  }
+
+  #report(state: RequestState, error: S3Error, thrown: unknown): void {
+    const { log } = this.#services.host;
+    const fields = { request: state.id, operation: state.operation?.name, code: error.code, error: messageOf(thrown) };
+    log.error("request failed", error.code === "InternalError" ? { ...fields, stack: stackOf(thrown) } : fields);
+  }
+
+  #nextId(): string {
+    this.#requestCount = (this.#requestCount + 1) % 0x1000000;
+    return this.#idPrefix + this.#requestCount.toString(16).toUpperCase().padStart(6, "0");
+  }
+}
+
+/** What is known of a request so far, for its error and its line in the log. */
+interface RequestState {
+  readonly http: HttpRequest;
+  readonly id: string;
+  request: S3Request | undefined;
+  operation: Operation | undefined;
+  authentication: Authentication | undefined;
+  bucket: Bucket | undefined;
+}
+
+function errorAnswer(error: S3Error, { http, id, request }: RequestState): HttpAnswer {
+  if (error.status === 304) return { status: 304, headers: error.headers };
+  const body = errorDocument(error, id, request?.rawPath ?? http.target);
+  return { status: error.status, headers: { "Content-Type": "application/xml", ...error.headers }, body };
+}
+
+/** Also for what the HTTP server refuses before there is a request. */
+export function errorDocument(error: S3Error, id: string, resource: string): string {
+  const { code, message, elements } = error;
+  const more = Object.entries(elements).map(([name, value]) => leaf(name, value));
+  return plainDocument(
+    "Error",
+    leaf("Code", code),
+    leaf("Message", message),
+    ...more,
+    leaf("Resource", resource),
+    leaf("RequestId", id),
+    leaf("HostId", id),
+  );
+}
+
+function sizeOf(body: HttpAnswer["body"]): number {
+  if (body === undefined) return 0;
+  if (typeof body === "string") return Buffer.byteLength(body);
+  return body instanceof Uint8Array ? body.length : body.size;
+}
+
+function stackOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error ? thrown.stack : undefined;
+}

@@ -1,0 +1,250 @@
+/**
+ * CopyObject. The copy refers to the same stored object: no bytes move, whatever its size. Only where the copy is to be
+ * encrypted and the source is not, or the other way round, are the bytes read and written anew.
+ */
+import { StoreError } from "../../../core/errors.ts";
+import type { Condition, FileTarget, VersionRecord } from "../../../datastore/datastore.ts";
+import type { HttpAnswer } from "../../../env/http.ts";
+import { type ChecksumAlgorithm, checksumAlgorithms, checksumElement, type Checksums } from "../body/checksum.ts";
+import { objectBody } from "../body/object-body.ts";
+import type { RequestBody } from "../body/request-body.ts";
+import { type Decryption, openEncryption, rewrap } from "../encryption/object-encryption.ts";
+import { type ObjectAttributes, type ObjectEncryption, plain, type VersionAttributes } from "../model.ts";
+import type { Operation, S3Call } from "../operation.ts";
+import { xml } from "../protocol/answer.ts";
+import { isoDate } from "../protocol/dates.ts";
+import { invalidArgument, S3Error } from "../protocol/error.ts";
+import { checkKey } from "../protocol/key.ts";
+import { document, leaf } from "../protocol/xml.ts";
+import { conditionError, writeCondition } from "./conditions.ts";
+import { type CopySource, findCopySource } from "./copy-source.ts";
+import { type NewObject, newObject, newObjectActions, versionAttributes, versionHeader } from "./new-object.ts";
+import { storeBody } from "./object-write.ts";
+import { checkEarly } from "./put-object.ts";
+
+export const copyObjectOperations: readonly Operation[] = [
+  {
+    name: "CopyObject",
+    method: "PUT",
+    scope: "object",
+    header: "x-amz-copy-source",
+    action: newObjectActions,
+    run: copyObject,
+  },
+];
+
+/** How often a copy is begun again because its source was replaced meanwhile. */
+const attemptsMax = 5;
+
+async function copyObject(call: S3Call): Promise<HttpAnswer> {
+  checkKey(call.key);
+  const directives = readDirectives(call);
+  const condition = writeCondition(call.request.header);
+  if (condition !== undefined) await checkEarly(call, condition);
+  for (let attempt = 1; ; attempt++) {
+    const source = await findCopySource(call);
+    refuseCopyToItself(call, source, directives);
+    try {
+      return answer(call, source, await copy(call, source, directives, condition));
+    } catch (error) {
+      const isGone = error instanceof StoreError && error.code === "NOT_FOUND" && /source of the copy/.test(error.message);
+      if (!isGone || attempt === attemptsMax) throw conditionError(condition, error);
+    }
+  }
+}
+
+interface Directives {
+  /** Metadata and tags: the source's, or the request's. */
+  readonly metadata: "COPY" | "REPLACE";
+  readonly tagging: "COPY" | "REPLACE";
+  readonly algorithm: ChecksumAlgorithm | undefined;
+}
+
+function readDirectives({ request }: S3Call): Directives {
+  const directive = (name: string): "COPY" | "REPLACE" => {
+    const value = request.header(name) ?? "COPY";
+    if (value !== "COPY" && value !== "REPLACE") throw invalidArgument(name, value, `Unknown ${name}.`);
+    return value;
+  };
+  const algorithm = request.header("x-amz-checksum-algorithm")?.toUpperCase();
+  if (algorithm !== undefined && !(checksumAlgorithms as readonly string[]).includes(algorithm)) {
+    throw new S3Error("InvalidRequest", "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+  }
+  return {
+    metadata: directive("x-amz-metadata-directive"),
+    tagging: directive("x-amz-tagging-directive"),
+    algorithm: algorithm as ChecksumAlgorithm | undefined,
+  };
+}
+
+const changing = [
+  "x-amz-storage-class",
+  "x-amz-website-redirect-location",
+  "x-amz-server-side-encryption",
+  "x-amz-server-side-encryption-customer-algorithm",
+];
+
+function refuseCopyToItself({ request, bucket, key }: S3Call, source: CopySource, { metadata, tagging }: Directives): void {
+  if (source.bucket.name !== bucket.name || source.key !== key || source.versionId !== undefined) return;
+  if (metadata === "REPLACE" || tagging === "REPLACE") return;
+  if (changing.some((name) => request.header(name) !== undefined)) return;
+  throw new S3Error(
+    "InvalidRequest",
+    "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
+  );
+}
+
+interface Copied {
+  readonly version: VersionRecord;
+  readonly attributes: VersionAttributes;
+  readonly made: NewObject;
+}
+
+async function copy(
+  call: S3Call,
+  source: CopySource,
+  directives: Directives,
+  condition: Condition | undefined,
+): Promise<Copied> {
+  const { services, bucket, key, now } = call;
+  const made = await newObject(call);
+  const decryption = await openEncryption(services, source.version.attributes, call.request, "copy-source");
+  const described = attributesOf(source.version.attributes, made.attributes, directives);
+  const target = (attributes: VersionAttributes): FileTarget => {
+    const file = { kind: "file", bucket: bucket.name, key, attributes: plain(attributes) } as const;
+    return condition === undefined ? file : { ...file, condition };
+  };
+  const shared = sharedEncryption(decryption, made);
+  if (shared === "none") return rewrite(call, source, directives, { made, decryption, described, target });
+  const checked = await withChecksum(call, source, decryption, described, directives.algorithm);
+  const attributes = shared === undefined ? checked : { ...checked, encryption: shared };
+  const version = await services.datastore.copyVersion(source.object.id, target(attributes), now);
+  return { version, attributes, made };
+}
+
+/** How the copy's bytes are encrypted where it shares them: undefined for plain ones; "none" where it cannot. */
+function sharedEncryption(
+  decryption: Decryption | undefined,
+  { encryption }: NewObject,
+): ObjectEncryption | undefined | "none" {
+  if (decryption === undefined && encryption === undefined) return undefined;
+  if (decryption === undefined || encryption === undefined) return "none";
+  return rewrap(decryption, encryption) ?? "none";
+}
+
+interface Rewriting {
+  readonly made: NewObject;
+  readonly decryption: Decryption | undefined;
+  readonly described: VersionAttributes;
+  readonly target: (attributes: VersionAttributes) => FileTarget;
+}
+
+/** Reads, decrypts, encrypts and writes: what was uploaded in parts becomes one. */
+async function rewrite(
+  { services }: S3Call,
+  source: CopySource,
+  directives: Directives,
+  { made, decryption, described, target }: Rewriting,
+): Promise<Copied> {
+  const { checksums, checksumType, parts: _, etag: __, ...rest } = described;
+  const kept = checksumType === "COMPOSITE" ? undefined : checksums;
+  const algorithm = directives.algorithm ?? checksumAlgorithms.find((each) => checksums?.[each] !== undefined);
+  const { encryption } = made;
+  let attributes = described;
+  const { written } = await storeBody(services, {
+    body: sourceBody(services, source, decryption),
+    algorithm,
+    encryption,
+    target: (received) => {
+      const fresh = versionAttributes({ attributes: rest, encryption }, { ...received, checksums: { ...kept, ...received.checksums } });
+      attributes = encryption === undefined ? fresh : { ...fresh, encryption: encryption.attributes };
+      return target(attributes);
+    },
+  });
+  return { version: written.version!, attributes, made };
+}
+
+export function sourceBody(
+  { router, digests }: S3Call["services"],
+  { object }: CopySource,
+  decryption: Decryption | undefined,
+  offset = 0,
+  length = object.size,
+): RequestBody {
+  const { cipher } = object.attributes as unknown as ObjectAttributes;
+  const decrypt = decryption?.decryptor(cipher ?? [], offset);
+  return objectBody({ router, digests, object, offset, length, decrypt });
+}
+
+/** The source's bytes' attributes, with the metadata of one or the other. */
+function attributesOf(
+  source: VersionAttributes,
+  wanted: Omit<VersionAttributes, "etag">,
+  { metadata, tagging }: Directives,
+): VersionAttributes {
+  const { etag, checksums, checksumType, parts } = source;
+  const { type, headers, meta } = metadata === "COPY" ? source : wanted;
+  const { tags } = tagging === "COPY" ? source : wanted;
+  const { class: storageClass, redirect, owner, acl, retention, hold } = wanted;
+  return withoutMissing({
+    etag,
+    checksums,
+    checksumType,
+    parts,
+    type,
+    headers,
+    meta,
+    tags,
+    class: storageClass,
+    redirect,
+    owner,
+    acl,
+    retention,
+    hold,
+  });
+}
+
+type Optional<Record> = { readonly [Name in keyof Record]: Record[Name] | undefined };
+
+function withoutMissing(attributes: Optional<VersionAttributes>): VersionAttributes {
+  return Object.fromEntries(
+    Object.entries(attributes).filter(([, value]) => value !== undefined),
+  ) as unknown as VersionAttributes;
+}
+
+/** Where another checksum is asked for than is known, the bytes are read once to make it. */
+async function withChecksum(
+  { services }: S3Call,
+  source: CopySource,
+  decryption: Decryption | undefined,
+  attributes: VersionAttributes,
+  algorithm: ChecksumAlgorithm | undefined,
+): Promise<VersionAttributes> {
+  if (algorithm === undefined) return attributes;
+  if (attributes.checksums?.[algorithm] !== undefined && attributes.checksumType !== "COMPOSITE") return attributes;
+  const body = sourceBody(services, source, decryption);
+  const { checksums } = await body.stream(() => undefined, { md5: false, algorithm });
+  const { checksumType: _, ...rest } = attributes;
+  return { ...rest, checksums };
+}
+
+function answer(call: S3Call, source: CopySource, { version, attributes, made }: Copied): HttpAnswer {
+  const headers: { [name: string]: string | number } = { ...made.encryption?.headers };
+  versionHeader(call, version.version, headers);
+  if (source.bucket.versioning !== "off") headers["x-amz-copy-source-version-id"] = source.version.version;
+  return xml(
+    document(
+      "CopyObjectResult",
+      leaf("LastModified", isoDate(version.createdAt)),
+      leaf("ETag", `"${attributes.etag}"`),
+      ...checksumLeaves(attributes.checksums),
+      leaf("ChecksumType", attributes.checksums === undefined ? undefined : (attributes.checksumType ?? "FULL_OBJECT")),
+    ),
+    headers,
+  );
+}
+
+export function checksumLeaves(checksums: Checksums | undefined): ReturnType<typeof leaf>[] {
+  if (checksums === undefined) return [];
+  return checksumAlgorithms.map((algorithm) => leaf(checksumElement(algorithm), checksums[algorithm]));
+}

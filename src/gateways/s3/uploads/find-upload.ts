@@ -1,0 +1,24 @@
+/** The upload that a request names: it must be one of this bucket and key. */
+import { partsMax } from "../../../core/limits.ts";
+import { type Upload, uploadOf } from "../model.ts";
+import type { S3Call } from "../operation.ts";
+import { invalidArgument, S3Error } from "../protocol/error.ts";
+
+export async function findUpload({ services, request, bucket, key }: S3Call): Promise<Upload> {
+  const id = request.query.get("uploadId")!;
+  // Ids are made by createUpload: what looks otherwise is none, and may not even be a name for the datastore.
+  const record = /^[\w.-]{1,128}$/.test(id) ? await services.datastore.getUpload(id) : undefined;
+  if (record === undefined || record.bucket !== bucket.name || record.key !== key) throw noSuchUpload(id);
+  return uploadOf(record);
+}
+
+export function noSuchUpload(id: string): S3Error {
+  return new S3Error("NoSuchUpload", undefined, { elements: { UploadId: id } });
+}
+
+export function partNumberOf({ request }: S3Call): number {
+  const text = request.query.get("partNumber") ?? "";
+  const number = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= partsMax) return number;
+  throw invalidArgument("partNumber", text, `Part number must be an integer between 1 and ${partsMax}, inclusive`);
+}
