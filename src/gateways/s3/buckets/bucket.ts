@@ -43,10 +43,11 @@ async function createBucket(call: S3Call): Promise<HttpAnswer> {
   checkBucketName(name);
   const owner = accountOf(identity);
   if (owner === undefined) throw new S3Error("AccessDenied");
-  const attributes = await attributesOf(call, owner);
+  const unlocked = await attributesOf(call, owner);
+  const attributes: BucketAttributes = wantsLock(request) ? { ...unlocked, lock: {} } : unlocked;
   const answer = empty({ Location: `/${name}` });
   try {
-    await datastore.createBucket(name, plain(withoutLock(attributes)), now);
+    await datastore.createBucket(name, plain(unlocked), now);
   } catch (error) {
     const existing = isConflict(error) ? await datastore.getBucket(name) : undefined;
     if (existing === undefined) throw error;
@@ -68,7 +69,6 @@ async function attributesOf(call: S3Call, owner: string): Promise<BucketAttribut
     owner,
     ...(location === undefined ? {} : { location }),
     ownership,
-    ...(wantsLock(request) ? { lock: {} } : {}),
   };
 }
 
@@ -102,10 +102,6 @@ function wantsLock({ header }: S3Request): boolean {
   if (wanted === "true") return true;
   if (wanted === "false") return false;
   throw invalidArgument(name, wanted, `Invalid ${name} header: ${wanted}`);
-}
-
-function withoutLock({ lock: _, ...attributes }: BucketAttributes): BucketAttributes {
-  return attributes;
 }
 
 /**

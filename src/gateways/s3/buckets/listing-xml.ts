@@ -36,7 +36,10 @@ function escaped(character: string): string {
  * is encoded, and what XML cannot say.
  */
 export function sparinglyEncoded(name: string): Xml {
-  return escapeText(name.replace(/[%+\u0000-\u0008\u000b-\u001f\ufffe\uffff]/g, (each) => encodeURIComponent(each)));
+  const isSayable = (character: string): boolean => character === "\n" || character === "\t";
+  return escapeText(
+    name.replace(/[%+\p{Cc}\ufffe\uffff]/gu, (each) => (isSayable(each) ? each : encodeURIComponent(each))),
+  );
 }
 
 export function commonPrefixes(prefixes: readonly string[], write: NameWriter): Xml {
