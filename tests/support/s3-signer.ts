@@ -47,7 +47,7 @@ export function signHeader(keys: SignerKeys, plain: PlainRequest): SignedRequest
 export function presign(keys: SignerKeys, plain: PlainRequest, expiresSeconds: number | string = 300): string {
   const url = new URL(plain.url);
   const date = basicDate(plain.now ?? Date.now());
-  const headers = { ...lowerCase(plain.headers ?? {}), host: url.host };
+  const headers: { [name: string]: string } = { ...lowerCase(plain.headers ?? {}), host: url.host };
   const signedHeaders = Object.keys(headers).sort().join(";");
   const parameters = {
     "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -236,7 +236,7 @@ function signatureOf(keys: SignerKeys, date: string, canonicalRequest: string): 
 
 function signingKey({ secretKey, region }: SignerKeys, date: string): Buffer {
   const parts = [date.slice(0, 8), region ?? "us-east-1", "s3", "aws4_request"];
-  return parts.reduce((key, part) => hmac(key, part), Buffer.from(`AWS4${secretKey}`));
+  return parts.reduce<Buffer>((key, part) => hmac(key, part), Buffer.from(`AWS4${secretKey}`));
 }
 
 function scopeOf({ region }: SignerKeys, date: string): string {

@@ -2,8 +2,8 @@
  * Signature Version 4 as pure functions (docs.aws.amazon.com, "Signature Calculations for the Authorization Header"):
  * what is signed, and with which key. Who may sign, and when, is authenticate.ts.
  *
- * S3's own rules: the path is encoded once, never normalised ("//", "." and ".." stay), and is what decoding the path
- * as sent and encoding it again gives; so clients agree that encode more or less than others.
+ * S3's own rules: the path is encoded once, never normalised ("//", "." and ".." stay), and is what decoding each of its
+ * segments as sent and encoding it again gives; so clients agree that encode more or less than others.
  */
 import { hash } from "node:crypto";
 import type { S3Request } from "../protocol/request.ts";
@@ -122,6 +122,10 @@ function reencoded(raw: string, slashStays: boolean, plusIsSpace: boolean): stri
   let text = "";
   for (let at = 0; at < raw.length; at++) {
     let byte = raw.charCodeAt(at) & 0xff;
+    if (byte === 0x2f && slashStays) {
+      text += "/";
+      continue;
+    }
     if (byte === 0x25) {
       const decoded = hexByte(raw, at + 1);
       if (decoded !== undefined) {
@@ -129,7 +133,7 @@ function reencoded(raw: string, slashStays: boolean, plusIsSpace: boolean): stri
         at += 2;
       }
     } else if (byte === 0x2b && plusIsSpace) byte = 0x20;
-    text += isUnreserved(byte) || (byte === 0x2f && slashStays) ? String.fromCharCode(byte) : escapes[byte]!;
+    text += isUnreserved(byte) ? String.fromCharCode(byte) : escapes[byte]!;
   }
   return text;
 }
