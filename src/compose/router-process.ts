@@ -10,6 +10,7 @@ import type { Host } from "../env/host.ts";
 import type { RootKeys } from "../gateways/s3/auth/account-rules.ts";
 import { Accounts } from "../gateways/s3/auth/accounts.ts";
 import { Sealing } from "../gateways/s3/auth/sealing.ts";
+import { Keyring } from "../gateways/s3/encryption/keyring.ts";
 import { objectRequests, type RouterStatus } from "../router/object-requests.ts";
 import type { ReclaimSettings } from "../router/reclaimer.ts";
 import { RemotePutter } from "../router/remote-putter.ts";
@@ -21,6 +22,7 @@ import { type Durability, VolumeStore } from "../volume/volume-store.ts";
 import type { Port } from "../wire/connection-sorter.ts";
 import { type DatastoreChoice, openDatastore } from "./datastore.ts";
 import { nameOf, ownPeer, siblingsOf, type WorkerRole } from "./worker-role.ts";
+import { encryptionKeyRequests } from "./encryption-key-requests.ts";
 import { openGateway, type RunningGateway, type S3Config, type S3Parts } from "./s3-gateway.ts";
 import { rootRows, userRequests } from "./user-requests.ts";
 
@@ -94,6 +96,8 @@ async function compose(
   const datastore = await openDatastore(host, config.datastore, config.root, durability, worker?.forward);
   closers.push(() => datastore.close());
   const accounts = await Accounts.open({ datastore, host, key });
+  const sealing = new Sealing(key, host.random);
+  const keyring = new Keyring({ datastore, sealing, random: host.random, clock: host.clock });
   const router = await Router.start({
     host,
     kernel,
@@ -127,7 +131,7 @@ async function compose(
       fingerprint,
       counts,
       greeting: () => ({ role: "router", id: directory.id }),
-      handle: userRequests(accounts, new Sealing(key, host.random), objectRequests(router, status)),
+      handle: encryptionKeyRequests(keyring, userRequests(accounts, sealing, objectRequests(router, status))),
       putters: () => putters.found,
     });
   const responses = isFirst ? await listen("--response-port", bind, config.responsePort, openResponses) : undefined;

@@ -172,8 +172,6 @@ export const deleteObjectsMax = 1_000;
 export const deleteObjectsSizeMax = 8 * 1024 * 1024;
 /** How often a version whose attributes somebody else changes is looked at again before its deletion is given up. */
 export const deleteAttemptsMax = 5;
-/** How often a bucket's configuration is changed anew where somebody else changed the bucket meanwhile. */
-export const encryptionConfigurationAttemptsMax = 10;
 
 /** Bodies from this size on are hashed by a worker thread; a round trip to it costs more than smaller ones. */
 export const digestAwaySizeMin = 262_144;

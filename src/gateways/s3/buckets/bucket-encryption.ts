@@ -5,13 +5,13 @@
  * read, and so the bucket says that it has none.
  */
 import type { HttpAnswer } from "../../../env/http.ts";
-import { encryptionConfigurationAttemptsMax, xmlSizeMax } from "../../../core/limits.ts";
-import { StoreError } from "../../../core/errors.ts";
-import { type Bucket, type BucketEncryption, bucketOf, plain } from "../model.ts";
+import { xmlSizeMax } from "../../../core/limits.ts";
+import type { BucketEncryption } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { empty, noContent, xml } from "../protocol/answer.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
 import { document, element, leaf, parseXml, type Xml, type XmlNode } from "../protocol/xml.ts";
+import { changeBucket, without } from "./change-bucket.ts";
 
 export const bucketEncryptionOperations: readonly Operation[] = [
   {
@@ -52,44 +52,20 @@ async function getEncryption({ bucket }: S3Call): Promise<HttpAnswer> {
   return xml(document("ServerSideEncryptionConfiguration", ruleXml(encryption)));
 }
 
-async function putEncryption({ bucket, body, services }: S3Call): Promise<HttpAnswer> {
-  const root = parseXml(await body.collect(xmlSizeMax), "ServerSideEncryptionConfiguration");
+async function putEncryption(call: S3Call): Promise<HttpAnswer> {
+  const root = parseXml(await call.body.collect(xmlSizeMax), "ServerSideEncryptionConfiguration");
   const configuration = readConfiguration(root);
-  await changeEncryption(services, bucket, (before) => {
+  await changeBucket(call, (attributes) => {
     // As with AWS: who says nothing of what is blocked changes nothing of it.
-    const blocked = configuration.blocked ?? before?.blocked;
-    return blocked === undefined ? configuration : { ...configuration, blocked };
+    const blocked = configuration.blocked ?? attributes.encryption?.blocked;
+    return { ...attributes, encryption: blocked === undefined ? configuration : { ...configuration, blocked } };
   });
   return empty();
 }
 
-async function deleteEncryption({ bucket, services }: S3Call): Promise<HttpAnswer> {
-  await changeEncryption(services, bucket, () => undefined);
+async function deleteEncryption(call: S3Call): Promise<HttpAnswer> {
+  await changeBucket(call, (attributes) => without(attributes, "encryption"));
   return noContent();
-}
-
-/** Other requests may change other attributes of the bucket at the same moment: theirs are kept. */
-async function changeEncryption(
-  { datastore }: S3Call["services"],
-  bucket: Bucket,
-  change: (before: BucketEncryption | undefined) => BucketEncryption | undefined,
-): Promise<void> {
-  let found: Bucket | undefined = bucket;
-  for (let attempt = 1; found !== undefined; attempt++) {
-    const { encryption: before, ...others } = found.attributes;
-    const encryption = change(before);
-    const attributes = plain(encryption === undefined ? others : { ...others, encryption });
-    try {
-      await datastore.updateBucket(bucket.name, { attributes, expected: plain(found.attributes) });
-      return;
-    } catch (error) {
-      const isConflict = error instanceof StoreError && error.code === "CONFLICT";
-      if (!isConflict || attempt >= encryptionConfigurationAttemptsMax) throw error;
-    }
-    const record = await datastore.getBucket(bucket.name);
-    found = record === undefined ? undefined : bucketOf(record);
-  }
-  throw new S3Error("NoSuchBucket");
 }
 
 // ── XML ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
