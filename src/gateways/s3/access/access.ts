@@ -49,8 +49,8 @@ export class Access {
   allowed(services: AccessServices, ask: AccessRequest): boolean | Promise<boolean> {
     const { identity, bucket, action } = ask;
     if (!withinLimits(ask)) return false;
-    // The bucket is yet to be made, or all of them are meant.
-    if (bucket === undefined) return identity.kind === "user";
+    // The bucket is yet to be made (where there is one already, that is told in other words), or all of them are meant.
+    if (bucket === undefined || action === "s3:CreateBucket") return identity.kind === "user";
     const { attributes } = bucket;
     const owns = isOwner(identity, attributes.owner);
     if (owns && attributes.policy === undefined) {

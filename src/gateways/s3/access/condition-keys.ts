@@ -25,7 +25,7 @@ const requestTagKeys = "s3:requestobjecttagkeys";
 const ofHeader =
   (name: string): Value =>
   ({ ask }) =>
-    (ask.header ?? ask.request.header)(name);
+    headerOf(ask, name);
 
 const ofQuery =
   (name: string): Value =>
@@ -139,14 +139,18 @@ export function conditionValues(key: string, asked: Asked): readonly string[] | 
   return value === undefined ? undefined : [value];
 }
 
+function headerOf({ header, request }: AccessRequest, name: string): string | undefined {
+  return header === undefined ? request.header(name) : header(name);
+}
+
 function requestTags({ ask }: Asked): URLSearchParams | undefined {
-  const header = (ask.header ?? ask.request.header)("x-amz-tagging");
+  const header = headerOf(ask, "x-amz-tagging");
   return header === undefined ? undefined : new URLSearchParams(utf8Header(header));
 }
 
 /** `bucket/key`, as CopyObject reads it. */
 function copySource({ ask }: Asked): string | undefined {
-  const header = (ask.header ?? ask.request.header)("x-amz-copy-source");
+  const header = headerOf(ask, "x-amz-copy-source");
   if (header === undefined) return undefined;
   const path = header.replace(/\?versionId=.*$/, "").replace(/^\//, "");
   try {
@@ -158,8 +162,7 @@ function copySource({ ask }: Asked): string | undefined {
 
 function remainingDays({ ask }: Asked): string | undefined {
   const text =
-    ask.facts?.get("s3:object-lock-retain-until-date")?.[0] ??
-    (ask.header ?? ask.request.header)("x-amz-object-lock-retain-until-date");
+    ask.facts?.get("s3:object-lock-retain-until-date")?.[0] ?? headerOf(ask, "x-amz-object-lock-retain-until-date");
   const until = text === undefined ? undefined : parseDate(text);
   return until === undefined ? undefined : String(Math.ceil((until - ask.now) / 86_400_000));
 }

@@ -108,7 +108,7 @@ function refuseRepeatedIds(statements: readonly unknown[]): void {
   for (const statement of statements) {
     const sid = isObject(statement) ? statement["Sid"] : undefined;
     if (sid !== undefined && sid !== "" && seen.has(sid))
-      throw malformed(`Statement IDs (SID) must be unique: ${String(sid)}`);
+      throw malformed(`Statement IDs (SID) must be unique: ${JSON.stringify(sid)}`);
     seen.add(sid);
   }
 }

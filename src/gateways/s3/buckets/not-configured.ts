@@ -1,0 +1,133 @@
+/**
+ * Sub-resources of things that this store does not do. Reading one answers as AWS does where it is not configured, which
+ * is what consoles and Terraform look for; removing one that is not there is no error; configuring one is refused.
+ */
+import type { HttpAnswer } from "../../../env/http.ts";
+import type { Method, Operation, S3Call, Scope } from "../operation.ts";
+import { noContent, xml } from "../protocol/answer.ts";
+import { S3Error, type S3Code } from "../protocol/error.ts";
+import { document, leaf } from "../protocol/xml.ts";
+
+interface Absent {
+  /** The query parameter. */
+  readonly when: string;
+  /** As operations are called, behind Get, Put and Delete. */
+  readonly name: string;
+  /** As policies call it, behind s3:Get and s3:Put. */
+  readonly policyName: string;
+  /** What reading it answers; where that is an error, it can be deleted, too. */
+  readonly answer: { readonly xml: string } | { readonly error: S3Code };
+}
+
+const absent: readonly Absent[] = [
+  {
+    when: "website",
+    name: "BucketWebsite",
+    policyName: "BucketWebsite",
+    answer: { error: "NoSuchWebsiteConfiguration" },
+  },
+  {
+    when: "replication",
+    name: "BucketReplication",
+    policyName: "ReplicationConfiguration",
+    answer: { error: "ReplicationConfigurationNotFoundError" },
+  },
+  {
+    when: "logging",
+    name: "BucketLogging",
+    policyName: "BucketLogging",
+    answer: { xml: document("BucketLoggingStatus") },
+  },
+  {
+    when: "accelerate",
+    name: "BucketAccelerateConfiguration",
+    policyName: "AccelerateConfiguration",
+    answer: { xml: document("AccelerateConfiguration") },
+  },
+  {
+    when: "requestPayment",
+    name: "BucketRequestPayment",
+    policyName: "BucketRequestPayment",
+    answer: { xml: document("RequestPaymentConfiguration", leaf("Payer", "BucketOwner")) },
+  },
+  {
+    when: "notification",
+    name: "BucketNotificationConfiguration",
+    policyName: "BucketNotification",
+    answer: { xml: document("NotificationConfiguration") },
+  },
+];
+
+/** Those of which a bucket can have several, by id. */
+const several = [
+  { when: "analytics", name: "Analytics", list: "ListBucketAnalyticsConfigurationResult" },
+  { when: "inventory", name: "Inventory", list: "ListInventoryConfigurationsResult" },
+  { when: "metrics", name: "Metrics", list: "ListMetricsConfigurationsResult" },
+  { when: "intelligent-tiering", name: "IntelligentTiering", list: "ListBucketIntelligentTieringConfigurationsResult" },
+] as const;
+
+export const notConfiguredOperations: readonly Operation[] = [
+  ...absent.flatMap(operationsOf),
+  ...several.flatMap(({ when, name, list }): Operation[] => {
+    const common = { scope: "bucket", when, parameters: ["id", "continuation-token"] } as const;
+    const get = `s3:Get${name}Configuration`;
+    const put = `s3:Put${name}Configuration`;
+    return [
+      {
+        ...common,
+        name: `GetBucket${name}Configuration`,
+        method: "GET",
+        action: get,
+        run: (call) => getOne(call, list),
+      },
+      { ...common, name: `PutBucket${name}Configuration`, method: "PUT", action: put, run: refuse },
+      { ...common, name: `DeleteBucket${name}Configuration`, method: "DELETE", action: put, run: notThere },
+    ];
+  }),
+  refused("GetObjectTorrent", "GET", "object", "torrent", "s3:GetObjectTorrent"),
+  refused("SelectObjectContent", "POST", "object", "select", "s3:GetObject", ["select-type"]),
+  refused("RestoreObject", "POST", "object", "restore", "s3:RestoreObject", ["versionId"]),
+];
+
+function operationsOf({ when, name, policyName, answer }: Absent): Operation[] {
+  const common = { scope: "bucket", when } as const;
+  const get = `s3:Get${policyName}`;
+  const put = `s3:Put${policyName}`;
+  const refusePut: Operation = { ...common, name: `Put${name}`, method: "PUT", action: put, run: refuse };
+  if ("xml" in answer) {
+    return [{ ...common, name: `Get${name}`, method: "GET", action: get, run: async () => xml(answer.xml) }, refusePut];
+  }
+  const fail = async ({ bucket }: S3Call): Promise<HttpAnswer> => {
+    throw new S3Error(answer.error, undefined, { elements: { BucketName: bucket.name } });
+  };
+  const remove = when === "website" ? "s3:DeleteBucketWebsite" : put;
+  return [
+    { ...common, name: `Get${name}`, method: "GET", action: get, run: fail },
+    refusePut,
+    { ...common, name: `Delete${name}`, method: "DELETE", action: remove, run: async () => noContent() },
+  ];
+}
+
+async function getOne({ request }: S3Call, list: string): Promise<HttpAnswer> {
+  if (request.query.get("id") !== undefined) throw new S3Error("NoSuchConfiguration");
+  return xml(document(list, leaf("IsTruncated", false)));
+}
+
+async function notThere(): Promise<HttpAnswer> {
+  throw new S3Error("NoSuchConfiguration");
+}
+
+async function refuse({ operation }: S3Call): Promise<HttpAnswer> {
+  throw new S3Error("NotImplemented", `${operation.name} is not implemented.`);
+}
+
+function refused(
+  name: string,
+  method: Method,
+  scope: Scope,
+  when: string,
+  action: string,
+  parameters: readonly string[] = [],
+): Operation {
+  return { name, method, scope, when, parameters, action, run: refuse };
+}
