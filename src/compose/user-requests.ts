@@ -32,7 +32,7 @@ export type AddedUser = UserSummary & { readonly secret: string };
 export type ListedUser = UserSummary & { readonly createdAt: number };
 
 /** Users in one JSON value: with all that each can be limited to, it stays below what a message may have. */
-const usersPerAnswer = 50;
+const usersPerAnswer = 25;
 
 /** Takes requests about users, and hands all others on. */
 export function userRequests(accounts: Accounts, sealing: Sealing, others: Handler): Handler {
