@@ -24,8 +24,9 @@ const host = { ...plainHost, clock: { ...nodeClock, now: () => 1_000, monotonic:
 let accounts: Accounts;
 /** Another process. */
 let others: Accounts;
-/** Reads of the datastore by `accounts`. */
+/** Reads of the datastore by `accounts`, and what they wait for before they answer. */
 let readCount = 0;
+let answersHeld: Promise<void> | undefined;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "accounts-"));
@@ -41,7 +42,15 @@ beforeEach(async () => {
   datastore = await openEmbedded(options);
   const counted = new Proxy(datastore, {
     get(target, name) {
-      if (name === "getEntry") readCount++;
+      if (name === "getEntry") {
+        return async (...asked: Parameters<Datastore["getEntry"]>) => {
+          readCount++;
+          const held = answersHeld;
+          const found = await target.getEntry(...asked);
+          await held;
+          return found;
+        };
+      }
       const value: unknown = Reflect.get(target, name, target);
       return typeof value === "function" ? value.bind(target) : value;
     },
@@ -296,9 +305,19 @@ describe("a look-up", () => {
     const later = await accounts.add({ name: "later", accessKey: "LATER" });
     expect(await accounts.find("LATER")).toEqual(later);
     await accounts.find(alice.accessKey);
-    const removing = accounts.remove("alice");
-    await accounts.find("LATER");
-    await removing;
+    await accounts.remove("alice");
+    expect(await accounts.find(alice.accessKey)).toBeUndefined();
+  });
+
+  it("that was under way when something changed is not believed", async () => {
+    let release!: () => void;
+    answersHeld = new Promise((resolve) => (release = resolve));
+    const slow = accounts.find(alice.accessKey);
+    answersHeld = undefined;
+    await accounts.remove("alice");
+    release();
+    // It began before, so that either answer is right for it; for those that begin now only one is.
+    await slow;
     expect(await accounts.find(alice.accessKey)).toBeUndefined();
   });
 
