@@ -74,7 +74,8 @@ export class ProcessLink {
     this.#waiting.delete(message.answer!);
     const { error } = message;
     if (error === undefined) waiting.resolve(message.body as never);
-    else waiting.reject(error.code === undefined ? new Error(error.message) : new StoreError(error.code, error.message));
+    else
+      waiting.reject(error.code === undefined ? new Error(error.message) : new StoreError(error.code, error.message));
   }
 
   async #answer({ ask, question, body }: Message): Promise<void> {
