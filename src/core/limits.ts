@@ -172,6 +172,8 @@ export const deleteObjectsMax = 1_000;
 export const deleteObjectsSizeMax = 8 * 1024 * 1024;
 /** How often a version whose attributes somebody else changes is looked at again before its deletion is given up. */
 export const deleteAttemptsMax = 5;
+/** How often a change of a version is begun again because somebody else changed it. */
+export const changeAttemptsMax = 20;
 
 /** Bodies from this size on are hashed by a worker thread; a round trip to it costs more than smaller ones. */
 export const digestAwaySizeMin = 262_144;

@@ -9,6 +9,7 @@ import type { AccessLog } from "./access-log.ts";
 import { Authenticator } from "./auth/authenticate.ts";
 import { anonymous, type Authentication } from "./auth/identity.ts";
 import { openBody } from "./body/signed-body.ts";
+import { answerPreflight, corsHeaders } from "./buckets/cors.ts";
 import { type Bucket, bucketOf } from "./model.ts";
 import type { Operation, S3Call, Services } from "./operation.ts";
 import { operations, OperationTable } from "./operations.ts";
@@ -44,7 +45,14 @@ export class S3Gateway {
     const { clock } = this.#services.host;
     const began = clock.monotonic();
     const id = this.#nextId();
-    const state: RequestState = { http, id, request: undefined, operation: undefined, authentication: undefined, bucket: undefined };
+    const state: RequestState = {
+      http,
+      id,
+      request: undefined,
+      operation: undefined,
+      authentication: undefined,
+      bucket: undefined,
+    };
     let answer: HttpAnswer;
     let code: string | undefined;
     try {
@@ -56,6 +64,9 @@ export class S3Gateway {
       answer = errorAnswer(error, state);
     }
     const headers: { [name: string]: string | number } = { "x-amz-request-id": id, ...answer.headers };
+    if (state.bucket?.attributes.cors !== undefined && state.request !== undefined) {
+      Object.assign(headers, corsHeaders(state.bucket, state.request));
+    }
     const finished = { ...answer, headers };
     this.#observe(state, finished, code, began);
     return finished;
@@ -118,7 +129,8 @@ export class S3Gateway {
     const bucket = (state.bucket = bucketOf(record));
     const expected = request.header("x-amz-expected-bucket-owner");
     const { owner } = bucket.attributes;
-    if (expected !== undefined && expected !== owner && expected !== accountNumber(owner)) throw new S3Error("AccessDenied");
+    if (expected !== undefined && expected !== owner && expected !== accountNumber(owner))
+      throw new S3Error("AccessDenied");
     return bucket;
   }
 
@@ -126,7 +138,7 @@ export class S3Gateway {
     if (request.bucket === undefined) throw new S3Error("BadRequest");
     const record = await this.#services.datastore.getBucket(request.bucket);
     if (record !== undefined) state.bucket = bucketOf(record);
-    throw new S3Error("CORSResponse");
+    return answerPreflight(state.bucket, request);
   }
 
   #observe(state: RequestState, answer: HttpAnswer, code: string | undefined, began: number): void {

@@ -142,8 +142,8 @@ export interface VersionAttributes {
   readonly upload?: string;
   readonly encryption?: ObjectEncryption;
   readonly retention?: Retention;
-  /** Legal hold. */
-  readonly hold?: true;
+  /** Legal hold; false where it was taken off. */
+  readonly hold?: boolean;
 }
 
 export interface Version extends Omit<VersionRecord, "attributes"> {

@@ -1,39 +1,61 @@
 /** All operations, by subject; and which one a request means. */
+import { bucketAclOperations } from "./buckets/acl.ts";
 import { bucketEncryptionOperations } from "./buckets/bucket-encryption.ts";
+import { bucketTaggingOperations } from "./buckets/bucket-tagging.ts";
 import { bucketOperations } from "./buckets/bucket.ts";
+import { corsOperations } from "./buckets/cors.ts";
 import { listBucketsOperations } from "./buckets/list-buckets.ts";
 import { listObjectsOperations } from "./buckets/list-objects.ts";
 import { listVersionsOperations } from "./buckets/list-versions.ts";
+import { notConfiguredOperations } from "./buckets/not-configured.ts";
+import { ownershipOperations } from "./buckets/ownership.ts";
+import { policyOperations } from "./buckets/policy.ts";
+import { publicAccessOperations } from "./buckets/public-access.ts";
 import { versioningOperations } from "./buckets/versioning.ts";
 import { copyObjectOperations } from "./objects/copy-object.ts";
 import { deleteObjectOperations } from "./objects/delete-object.ts";
 import { deleteObjectsOperations } from "./objects/delete-objects.ts";
+import { getAttributesOperations } from "./objects/get-attributes.ts";
 import { getObjectOperations } from "./objects/get-object.ts";
+import { objectAclOperations } from "./objects/object-acl.ts";
+import { objectLockOperations } from "./objects/object-lock.ts";
+import { objectTaggingOperations } from "./objects/object-tagging.ts";
 import { putObjectOperations } from "./objects/put-object.ts";
-import type { Operation, Scope } from "./operation.ts";
-import { S3Error } from "./protocol/error.ts";
-import type { Query, S3Request } from "./protocol/request.ts";
 import { completeUploadOperations } from "./uploads/complete-upload.ts";
 import { createUploadOperations } from "./uploads/create-upload.ts";
 import { listUploadsOperations } from "./uploads/list-uploads.ts";
 import { uploadPartOperations } from "./uploads/upload-part.ts";
+import type { Operation, Scope } from "./operation.ts";
+import { S3Error } from "./protocol/error.ts";
+import type { Query, S3Request } from "./protocol/request.ts";
 
 export const operations: readonly Operation[] = [
-  ...listBucketsOperations,
-  ...bucketOperations,
-  ...versioningOperations,
+  ...bucketAclOperations,
   ...bucketEncryptionOperations,
+  ...bucketTaggingOperations,
+  ...bucketOperations,
+  ...corsOperations,
+  ...listBucketsOperations,
   ...listObjectsOperations,
   ...listVersionsOperations,
-  ...putObjectOperations,
-  ...getObjectOperations,
+  ...notConfiguredOperations,
+  ...ownershipOperations,
+  ...policyOperations,
+  ...publicAccessOperations,
+  ...versioningOperations,
   ...copyObjectOperations,
   ...deleteObjectOperations,
   ...deleteObjectsOperations,
-  ...createUploadOperations,
-  ...uploadPartOperations,
+  ...getAttributesOperations,
+  ...getObjectOperations,
+  ...objectAclOperations,
+  ...objectLockOperations,
+  ...objectTaggingOperations,
+  ...putObjectOperations,
   ...completeUploadOperations,
+  ...createUploadOperations,
   ...listUploadsOperations,
+  ...uploadPartOperations,
 ];
 
 /** Query parameters that any operation takes: of signatures, and what SDKs add for themselves. */
@@ -53,7 +75,10 @@ export class OperationTable {
       this.#byMethod.set(place, list);
       const selector = selectorOf(operation);
       if (selector !== undefined) this.#selectors.add(selector);
-      this.#known.set(operation, new Set([...(selector === undefined ? [] : [selector]), ...(operation.parameters ?? [])]));
+      this.#known.set(
+        operation,
+        new Set([...(selector === undefined ? [] : [selector]), ...(operation.parameters ?? [])]),
+      );
     }
   }
 
@@ -65,7 +90,9 @@ export class OperationTable {
     const found = candidates.find((operation) => matches(operation, request));
     if (found === undefined) {
       for (const name of query.keys()) if (!this.#selectors.has(name) && !common.test(name)) throw notImplemented(name);
-      throw new S3Error("MethodNotAllowed", undefined, { elements: { Method: method, ResourceType: scope.toUpperCase() } });
+      throw new S3Error("MethodNotAllowed", undefined, {
+        elements: { Method: method, ResourceType: scope.toUpperCase() },
+      });
     }
     if (query.size > 0) this.#checkParameters(found, query);
     return found;

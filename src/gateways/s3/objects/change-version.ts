@@ -1,32 +1,36 @@
-/** Changes of a version's attributes: ACL, tags, retention, legal hold. */
+/** Changing what is kept with a version: read, change, and write only where nobody else did meanwhile. */
 import { StoreError } from "../../../core/errors.ts";
+import { changeAttemptsMax } from "../../../core/limits.ts";
 import { plain, type Version, type VersionAttributes, versionOf } from "../model.ts";
 import type { S3Call } from "../operation.ts";
-import { checkVersionId, findVersion, missing } from "./find-version.ts";
-
-/** How often a change is begun again because somebody else changed the same version. */
-const attemptsMax = 20;
+import { S3Error } from "../protocol/error.ts";
+import { checkVersionId, findVersion } from "./find-version.ts";
 
 /**
- * Replaces the attributes of the version that the request means by what `change` makes of them; it is asked again where
- * somebody else was faster. NoSuchKey, NoSuchVersion, MethodNotAllowed for a delete marker.
+ * Of the version that the request names, or of the newest. `change` may throw; it is called again where the version was
+ * changed between. OperationAborted where that goes on too long.
  */
 export async function changeVersion(
-  { services, bucket, key, request }: Pick<S3Call, "services" | "bucket" | "key" | "request">,
+  { services, bucket, key, request }: S3Call,
   change: (attributes: VersionAttributes) => VersionAttributes,
 ): Promise<Version> {
   const versionId = checkVersionId(request.query.get("versionId"));
-  for (let attempt = 1; ; attempt++) {
+  for (let attempt = 1; attempt <= changeAttemptsMax; attempt++) {
     const { version } = await findVersion(services, bucket, key, versionId);
-    const expected = plain(version.attributes);
-    const attributes = plain(change(version.attributes));
+    const changed = change(version.attributes);
     try {
-      return versionOf(await services.datastore.updateVersion(bucket.name, key, version.version, attributes, expected));
+      const record = await services.datastore.updateVersion(
+        bucket.name,
+        key,
+        version.version,
+        plain(changed),
+        plain(version.attributes),
+      );
+      return versionOf(record);
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      const isGone = error.code === "NOT_FOUND";
-      if (!isGone && error.code !== "CONFLICT") throw error;
-      if (attempt === attemptsMax) throw isGone ? missing(key, versionId) : error;
+      const isChanged = error instanceof StoreError && (error.code === "CONFLICT" || error.code === "NOT_FOUND");
+      if (!isChanged) throw error;
     }
   }
+  throw new S3Error("OperationAborted");
 }

@@ -47,7 +47,8 @@ async function copyObject(call: S3Call): Promise<HttpAnswer> {
     try {
       return answer(call, source, await copy(call, source, directives, condition));
     } catch (error) {
-      const isGone = error instanceof StoreError && error.code === "NOT_FOUND" && /source of the copy/.test(error.message);
+      const isGone =
+        error instanceof StoreError && error.code === "NOT_FOUND" && /source of the copy/.test(error.message);
       if (!isGone || attempt === attemptsMax) throw conditionError(condition, error);
     }
   }
@@ -68,7 +69,10 @@ function readDirectives({ request }: S3Call): Directives {
   };
   const algorithm = request.header("x-amz-checksum-algorithm")?.toUpperCase();
   if (algorithm !== undefined && !(checksumAlgorithms as readonly string[]).includes(algorithm)) {
-    throw new S3Error("InvalidRequest", "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+    throw new S3Error(
+      "InvalidRequest",
+      "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+    );
   }
   return {
     metadata: directive("x-amz-metadata-directive"),
@@ -84,7 +88,11 @@ const changing = [
   "x-amz-server-side-encryption-customer-algorithm",
 ];
 
-function refuseCopyToItself({ request, bucket, key }: S3Call, source: CopySource, { metadata, tagging }: Directives): void {
+function refuseCopyToItself(
+  { request, bucket, key }: S3Call,
+  source: CopySource,
+  { metadata, tagging }: Directives,
+): void {
   if (source.bucket.name !== bucket.name || source.key !== key || source.versionId !== undefined) return;
   if (metadata === "REPLACE" || tagging === "REPLACE") return;
   if (changing.some((name) => request.header(name) !== undefined)) return;
@@ -156,7 +164,10 @@ async function rewrite(
     algorithm,
     encryption,
     target: (received) => {
-      const fresh = versionAttributes({ attributes: rest, encryption }, { ...received, checksums: { ...kept, ...received.checksums } });
+      const fresh = versionAttributes(
+        { attributes: rest, encryption },
+        { ...received, checksums: { ...kept, ...received.checksums } },
+      );
       attributes = encryption === undefined ? fresh : { ...fresh, encryption: encryption.attributes };
       return target(attributes);
     },

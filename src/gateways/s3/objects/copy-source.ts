@@ -46,7 +46,10 @@ export async function findCopySource(call: S3Call): Promise<CopySource> {
   const found = await findVersion(services, bucket, named.key, versionId).catch((error: unknown) => {
     // A delete marker cannot be copied, and the request is not one to that object.
     if (error instanceof S3Error && error.code === "MethodNotAllowed") {
-      throw new S3Error("InvalidRequest", "The source of a copy request may not specifically refer to a delete marker by version id.");
+      throw new S3Error(
+        "InvalidRequest",
+        "The source of a copy request may not specifically refer to a delete marker by version id.",
+      );
     }
     throw error;
   });

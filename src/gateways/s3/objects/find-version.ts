@@ -13,7 +13,8 @@ export interface FoundVersion {
 /** A version id as it may be given; InvalidArgument where it can be none. */
 export function checkVersionId(id: string | undefined): string | undefined {
   if (id === undefined) return undefined;
-  if (id !== nullVersion && !/^\d{16}$/.test(id)) throw invalidArgument("versionId", id, "Invalid version id specified");
+  if (id !== nullVersion && !/^\d{16}$/.test(id))
+    throw invalidArgument("versionId", id, "Invalid version id specified");
   return id;
 }
 

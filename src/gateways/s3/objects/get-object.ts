@@ -14,6 +14,7 @@ import { checkReadConditions } from "./conditions.ts";
 import { checkVersionId, findVersion, type FoundVersion } from "./find-version.ts";
 import { applyOverrides, describingHeaders, overrideParameters } from "./metadata.ts";
 import { checksumHeaders, versionHeader } from "./new-object.ts";
+import { lockHeaders } from "./object-lock.ts";
 import { type ByteRange, parseRange } from "./range.ts";
 
 const parameters = ["versionId", "partNumber", ...overrideParameters];
@@ -78,6 +79,7 @@ async function openRead(call: S3Call): Promise<Read> {
   versionHeader(call, version.version, headers);
   describingHeaders(attributes, headers);
   if (attributes.tags !== undefined) headers["x-amz-tagging-count"] = Object.keys(attributes.tags).length;
+  lockHeaders(attributes, headers);
   applyOverrides(query, identity.kind === "user", headers);
   const part = query.size === 0 ? undefined : partOf(query.get("partNumber"), object, attributes);
   const asked = request.header("range");
@@ -86,7 +88,8 @@ async function openRead(call: S3Call): Promise<Read> {
   }
   const range = part ?? parseRange(asked, object.size);
   if (part?.count !== undefined) headers["x-amz-mp-parts-count"] = part.count;
-  if (request.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED") addChecksums(attributes, part, range, headers);
+  if (request.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED")
+    addChecksums(attributes, part, range, headers);
   if (range === undefined) {
     return { object, status: 200, headers, range: { offset: 0, length: object.size }, decryption };
   }
@@ -104,7 +107,10 @@ function checkConditions(call: S3Call, { version }: FoundVersion, headers: { [na
     checkReadConditions(request.header, version.attributes.etag, version.createdAt);
   } catch (error) {
     if (!(error instanceof S3Error) || error.code !== "NotModified") throw error;
-    const told: { [name: string]: string } = { ETag: String(headers["ETag"]), "Last-Modified": String(headers["Last-Modified"]) };
+    const told: { [name: string]: string } = {
+      ETag: String(headers["ETag"]),
+      "Last-Modified": String(headers["Last-Modified"]),
+    };
     const cacheControl = version.attributes.headers?.["cache-control"];
     const expires = version.attributes.headers?.expires;
     if (cacheControl !== undefined) told["Cache-Control"] = cacheControl;
@@ -152,7 +158,8 @@ function addChecksums(
   headers: { [name: string]: string | number },
 ): void {
   if (part?.summary !== undefined) checksumHeaders(part.summary.checksums, attributes.checksumType, headers);
-  else if (range === undefined || part !== undefined) checksumHeaders(attributes.checksums, attributes.checksumType, headers);
+  else if (range === undefined || part !== undefined)
+    checksumHeaders(attributes.checksums, attributes.checksumType, headers);
 }
 
 async function* piecesOf(

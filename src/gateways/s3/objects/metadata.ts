@@ -122,9 +122,13 @@ export function applyOverrides(
     const value = query.get(parameter);
     if (value === undefined) continue;
     if (!isSigned) {
-      throw new S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.");
+      throw new S3Error(
+        "InvalidRequest",
+        "Request specific response headers cannot be used for anonymous GET requests.",
+      );
     }
-    if (/[\r\n\0]/.test(value)) throw invalidArgument(parameter, value, "Header value cannot contain control characters.");
+    if (/[\r\n\0]/.test(value))
+      throw invalidArgument(parameter, value, "Header value cannot contain control characters.");
     into[name] = Buffer.from(value, "utf8").toString("latin1");
   }
 }

@@ -3,12 +3,15 @@
  * PutObject, CreateMultipartUpload, CopyObject and form uploads.
  */
 import type { HttpHeaders } from "../../../env/http.ts";
+import { aclForNewObject } from "../access/new-acl.ts";
 import { checksumAlgorithms, checksumHeader, type Checksums, type ChecksumType } from "../body/checksum.ts";
 import type { VersionAttributes } from "../model.ts";
 import { type EncryptionPlan, planEncryption } from "../encryption/object-encryption.ts";
 import type { S3Call } from "../operation.ts";
 import type { S3Request } from "../protocol/request.ts";
+import { parseTaggingHeader } from "../protocol/tags.ts";
 import { describedObject, placementAttributes } from "./metadata.ts";
+import { lockForNewObject } from "./object-lock.ts";
 
 export interface NewObject {
   /** All but what is known only when the bytes are there. */
@@ -35,10 +38,16 @@ export async function newObject(call: S3Call, headers: HttpHeaders = call.reques
   const header = (name: string): string | undefined => headers[name]?.trim();
   const planned = planEncryption(call.services, call.bucket, { header, http: call.request.http });
   const encryption = planned instanceof Promise ? await planned : planned;
+  const allowed = aclForNewObject(call, header);
+  const acl = allowed instanceof Promise ? await allowed : allowed;
+  const tags = parseTaggingHeader(headers["x-amz-tagging"]);
   return {
     attributes: {
       ...describedObject(headers),
       ...placementAttributes(header),
+      ...acl,
+      ...lockForNewObject(call.bucket, header, call.now),
+      ...(tags === undefined ? {} : { tags }),
       ...(encryption === undefined ? {} : { encryption: encryption.attributes }),
     },
     encryption,

@@ -43,7 +43,8 @@ export async function checkEarly({ services, bucket, key }: S3Call, condition: C
   const record = await services.datastore.getVersion(bucket.name, key);
   const current = record?.object === undefined ? undefined : versionOf(record);
   if (condition.kind === "absent") {
-    if (current !== undefined) throw new S3Error("PreconditionFailed", undefined, { elements: { Condition: "If-None-Match" } });
+    if (current !== undefined)
+      throw new S3Error("PreconditionFailed", undefined, { elements: { Condition: "If-None-Match" } });
     return;
   }
   if (current === undefined) throw new S3Error("NoSuchKey", undefined, { elements: { Key: key } });

@@ -46,7 +46,9 @@ interface NamedPart {
 async function completeUpload(call: S3Call): Promise<HttpAnswer> {
   const { services, request, bucket, key, body } = call;
   const { datastore } = services;
-  const named = readParts(parseXml(await body.collect(completeUploadSizeMax), "CompleteMultipartUpload", "CompleteMultipartUploadResult"));
+  const named = readParts(
+    parseXml(await body.collect(completeUploadSizeMax), "CompleteMultipartUpload", "CompleteMultipartUploadResult"),
+  );
   const id = request.query.get("uploadId")!;
   const upload = await findUpload(call).catch((error: unknown) => error as S3Error);
   if (upload instanceof Error) return repeated(call, id, upload);
@@ -98,7 +100,8 @@ function readParts(root: XmlNode): NamedPart[] {
     const checksums = Object.fromEntries(given.filter(([, value]) => value !== undefined));
     return { part, etag: bareEtag(node.requireValue("ETag")), checksums };
   });
-  if (named.some(({ part }, index) => index > 0 && part <= named[index - 1]!.part)) throw new S3Error("InvalidPartOrder");
+  if (named.some(({ part }, index) => index > 0 && part <= named[index - 1]!.part))
+    throw new S3Error("InvalidPartOrder");
   return named;
 }
 
@@ -137,7 +140,9 @@ async function chosenParts(call: S3Call, upload: Upload, named: readonly NamedPa
 }
 
 function invalidPart({ upload }: Upload, { part, etag }: NamedPart): S3Error {
-  return new S3Error("InvalidPart", undefined, { elements: { UploadId: upload, PartNumber: String(part), ETag: etag } });
+  return new S3Error("InvalidPart", undefined, {
+    elements: { UploadId: upload, PartNumber: String(part), ETag: etag },
+  });
 }
 
 /** As AWS: who announced a composite checksum names that of every part. */
@@ -157,7 +162,10 @@ function versionAttributesOf(call: S3Call, upload: Upload, parts: readonly Part[
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const announced = request.header("x-amz-mp-object-size");
   if (announced !== undefined && Number(announced) !== size) {
-    throw new S3Error("InvalidRequest", `The provided 'x-amz-mp-object-size' header value ${announced} does not match what was computed: ${size}`);
+    throw new S3Error(
+      "InvalidRequest",
+      `The provided 'x-amz-mp-object-size' header value ${announced} does not match what was computed: ${size}`,
+    );
   }
   const md5 = createHash("md5");
   for (const { attributes } of parts) md5.update(Buffer.from(attributes.etag, "hex"));
@@ -191,14 +199,20 @@ function checksumOf({ attributes }: Upload): UploadChecksum | undefined {
 function verifyGiven({ request }: S3Call, checksum: UploadChecksum | undefined, computed: Checksums | undefined): void {
   const type = request.header("x-amz-checksum-type")?.toUpperCase();
   if (type !== undefined && checksum !== undefined && type !== checksum.type) {
-    throw new S3Error("InvalidRequest", `The upload was created using the ${checksum.type} checksum mode. The complete request must use the same checksum mode.`);
+    throw new S3Error(
+      "InvalidRequest",
+      `The upload was created using the ${checksum.type} checksum mode. The complete request must use the same checksum mode.`,
+    );
   }
   for (const algorithm of checksumAlgorithms) {
     const given = request.header(checksumHeader(algorithm));
     const stored = computed?.[algorithm];
     if (given === undefined || stored === undefined) continue;
     if (given !== stored && given !== stored.replace(/-\d+$/, "")) {
-      throw new S3Error("BadDigest", `The ${algorithm.toLowerCase()} you specified did not match the calculated checksum.`);
+      throw new S3Error(
+        "BadDigest",
+        `The ${algorithm.toLowerCase()} you specified did not match the calculated checksum.`,
+      );
     }
   }
 }
@@ -211,12 +225,7 @@ function objectAttributesOf(parts: readonly Part[]): ObjectAttributes {
   return cipher.length === 0 ? { parts: summaries } : { parts: summaries, cipher };
 }
 
-function answer(
-  call: S3Call,
-  attributes: VersionAttributes,
-  version: string,
-  encryption: AnswerHeaders,
-): HttpAnswer {
+function answer(call: S3Call, attributes: VersionAttributes, version: string, encryption: AnswerHeaders): HttpAnswer {
   const { bucket, key, request } = call;
   const headers: { [name: string]: string | number } = { ...encryption };
   versionHeader(call, version, headers);

@@ -39,7 +39,13 @@ async function createUpload(call: S3Call): Promise<HttpAnswer> {
     initiator: identity.kind === "user" ? identity.key.account.id : bucket.attributes.owner,
     ...(checksum === undefined ? {} : { algorithm: checksum.algorithm, checksumType: checksum.type }),
   };
-  await services.datastore.createUpload({ upload, bucket: bucket.name, key, createdAt: now, attributes: plain(attributes) });
+  await services.datastore.createUpload({
+    upload,
+    bucket: bucket.name,
+    key,
+    createdAt: now,
+    attributes: plain(attributes),
+  });
   const headers: { [name: string]: string | number } = { ...made.encryption?.headers };
   if (checksum !== undefined) {
     headers["x-amz-checksum-algorithm"] = checksum.algorithm;

@@ -3,7 +3,13 @@
  * and how it comes from those of its parts.
  */
 import type { Digests } from "../../../env/digests.ts";
-import { type ChecksumAlgorithm, checksumAlgorithms, type Checksums, type ChecksumType, digestOf } from "../body/checksum.ts";
+import {
+  type ChecksumAlgorithm,
+  checksumAlgorithms,
+  type Checksums,
+  type ChecksumType,
+  digestOf,
+} from "../body/checksum.ts";
 import { combineCrcs, type CrcAlgorithm } from "../body/crc-combine.ts";
 import { S3Error } from "../protocol/error.ts";
 
@@ -24,7 +30,9 @@ export function uploadChecksum(header: HeaderOf): UploadChecksum | undefined {
   }
   const algorithm = checksumAlgorithms.find((each) => each === named);
   if (algorithm === undefined) {
-    throw invalid(`Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${checksumAlgorithms.join(", ")}]`);
+    throw invalid(
+      `Checksum algorithm provided is unsupported. Please try again with any of the valid types: [${checksumAlgorithms.join(", ")}]`,
+    );
   }
   if (type === undefined) return { algorithm, type: algorithm === "CRC64NVME" ? "FULL_OBJECT" : "COMPOSITE" };
   if (type !== "COMPOSITE" && type !== "FULL_OBJECT") throw invalid("Value for x-amz-checksum-type header is invalid.");

@@ -158,6 +158,7 @@ function copyRange(text: string | undefined, size: number): ByteRange | undefine
     throw invalidArgument(name, text, `The x-amz-copy-source-range value must be of the form ${form}`);
   }
   const [first, last] = [Number(match[1]), Number(match[2])];
-  if (last >= size) throw invalidArgument(name, text, `Range specified is not valid for source object of size: ${size}`);
+  if (last >= size)
+    throw invalidArgument(name, text, `Range specified is not valid for source object of size: ${size}`);
   return { offset: first, length: last - first + 1 };
 }
