@@ -97,9 +97,8 @@ export class HttpConnection {
       message.resume();
       return;
     }
-    const exchange = new Exchange(this, message, response, waits, refusal);
+    const exchange = new Exchange(this, ++this.#requestCount, message, response, waits, refusal);
     this.#latest = exchange;
-    this.#requestCount++;
     if (this.#current === undefined) this.#start(exchange);
     else {
       if (this.#waiting.length >= limits.httpPipelinedMax) exchange.refusal ??= busy;
@@ -131,8 +130,10 @@ export class HttpConnection {
   }
 
   /** Whether the answer about to be sent is the last one here. */
-  isLast(): boolean {
-    return this.#failed || this.shared.isClosing || this.#requestCount >= this.shared.limits.requestsPerConnectionMax;
+  isLast(exchange: Exchange): boolean {
+    const { isClosing, limits } = this.shared;
+    const isCut = this.#failed && this.#farewell === undefined && exchange === this.#latest;
+    return isCut || isClosing || exchange.number >= limits.requestsPerConnectionMax;
   }
 
   end(): void {
@@ -250,6 +251,8 @@ export class Exchange implements HttpRequest {
   readonly target: string;
   readonly headers: HttpHeaders;
   readonly body: HttpBody;
+  /** On its connection, from 1. */
+  readonly number: number;
   readonly message: JoinedMessage;
   readonly response: ServerResponse;
   refusal: HttpRefusal | undefined;
@@ -264,12 +267,14 @@ export class Exchange implements HttpRequest {
 
   constructor(
     connection: HttpConnection,
+    number: number,
     message: JoinedMessage,
     response: ServerResponse,
     waits: boolean,
     refusal: HttpRefusal | undefined,
   ) {
     this.#connection = connection;
+    this.number = number;
     this.message = message;
     this.response = response;
     this.method = message.method!;
@@ -355,7 +360,7 @@ export class Exchange implements HttpRequest {
     const connection = this.#connection;
     const isRead = this.#isRead();
     const isOpenEnded = !isRead && !this.#isRestSmall();
-    const isLast = isOpenEnded || connection.isLast();
+    const isLast = isOpenEnded || connection.isLast(this);
     if (!isLast && this.response.shouldKeepAlive) return connection.shared.keepAlive;
     if (isRead && !connection.isFailed) connection.end();
     else connection.linger();
