@@ -34,7 +34,12 @@ test("any flipped bit is refused, and so is any other length", () => {
     }),
     { numRuns: 520 },
   );
-  for (const text of ["", "!", wrapped.subarray(0, 64).toString("base64"), Buffer.concat([wrapped, Buffer.alloc(1)]).toString("base64")]) {
+  for (const text of [
+    "",
+    "!",
+    wrapped.subarray(0, 64).toString("base64"),
+    Buffer.concat([wrapped, Buffer.alloc(1)]).toString("base64"),
+  ]) {
     expect(unwrapKey(key, binding, text)).toBeUndefined();
   }
 });

@@ -35,7 +35,12 @@ afterAll(async () => {
 test("a key is there from when it was added, and only once", async () => {
   const keyring = open();
   expect(await keyring.wrapping("k")).toBeUndefined();
-  expect(await keyring.add("k")).toEqual({ name: "k", createdAt: 1_000_000 + time, version: 1, rotatedAt: 1_000_000 + time });
+  expect(await keyring.add("k")).toEqual({
+    name: "k",
+    createdAt: 1_000_000 + time,
+    version: 1,
+    rotatedAt: 1_000_000 + time,
+  });
   expect((await keyring.wrapping("k"))?.version).toBe(1);
   await expect(keyring.add("k")).rejects.toMatchObject({ code: "CONFLICT" });
   await expect(keyring.rotate("other")).rejects.toMatchObject({ code: "NOT_FOUND" });
@@ -68,7 +73,7 @@ test("what is known is there without waiting", async () => {
 
 test("the store's own keys are made once, when they are first used, by however many at once", async () => {
   const keyrings = [open(), open(), open()];
-  const found = await Promise.all([...keyrings, ...keyrings].map((keyring) => keyring.wrapping(ownKeyName)));
+  const found = await Promise.all([...keyrings, ...keyrings].map(async (keyring) => keyring.wrapping(ownKeyName)));
   for (const each of found) expect(each?.key.equals(found[0]!.key)).toBe(true);
   expect((await open().wrapping(defaultKeyName))?.version).toBe(1);
   expect((await open().list()).map(({ name }) => name)).toEqual([defaultKeyName, ownKeyName]);

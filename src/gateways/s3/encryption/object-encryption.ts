@@ -134,6 +134,12 @@ export function rewrap(decryption: Decryption, plan: EncryptionPlan): ObjectEncr
   return plan.wrapAgain(decryption.layers);
 }
 
+/** The ETag of what `rewrap` copies: an MD5 stays one only where the copy's may be. */
+export function copiedEtag(etag: string, plan: EncryptionPlan): string {
+  const isMd5 = /^[0-9a-f]{32}$/.test(etag);
+  return isMd5 && !plan.etagIsMd5 ? plan.etagOf(Buffer.from(etag, "hex")) : etag;
+}
+
 // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**

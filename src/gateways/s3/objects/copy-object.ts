@@ -8,7 +8,7 @@ import type { HttpAnswer } from "../../../env/http.ts";
 import { type ChecksumAlgorithm, checksumAlgorithms, checksumElement, type Checksums } from "../body/checksum.ts";
 import { objectBody } from "../body/object-body.ts";
 import type { RequestBody } from "../body/request-body.ts";
-import { type Decryption, openEncryption, rewrap } from "../encryption/object-encryption.ts";
+import { copiedEtag, type Decryption, openEncryption, rewrap } from "../encryption/object-encryption.ts";
 import { type ObjectAttributes, type ObjectEncryption, plain, type VersionAttributes } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { xml } from "../protocol/answer.ts";
@@ -125,7 +125,10 @@ async function copy(
   const shared = sharedEncryption(decryption, made);
   if (shared === "none") return rewrite(call, source, directives, { made, decryption, described, target });
   const checked = await withChecksum(call, source, decryption, described, directives.algorithm);
-  const attributes = shared === undefined ? checked : { ...checked, encryption: shared };
+  const attributes =
+    shared === undefined
+      ? checked
+      : { ...checked, etag: copiedEtag(checked.etag, made.encryption!), encryption: shared };
   const version = await services.datastore.copyVersion(source.object.id, target(attributes), now);
   return { version, attributes, made };
 }
