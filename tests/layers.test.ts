@@ -14,8 +14,9 @@ const table: Readonly<Record<string, readonly string[]>> = {
   datastore: ["core", "env", "datastore"],
   putter: ["core", "env", "volume", "wire", "datastore", "putter"],
   router: ["core", "env", "volume", "wire", "datastore", "router"],
-  compose: ["core", "env", "volume", "wire", "datastore", "putter", "router", "compose"],
-  cli: ["core", "env", "volume", "wire", "datastore", "putter", "router", "compose", "cli"],
+  gateways: ["core", "env", "datastore", "router", "gateways"],
+  compose: ["core", "env", "volume", "wire", "datastore", "putter", "router", "gateways", "compose"],
+  cli: ["core", "env", "volume", "wire", "datastore", "putter", "router", "gateways", "compose", "cli"],
 };
 
 interface Source {

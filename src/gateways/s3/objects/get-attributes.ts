@@ -67,7 +67,7 @@ function attributeElement(name: Name, call: S3Call, { version, object }: FoundVe
       return partsElement(call, (object.attributes as unknown as ObjectAttributes).parts);
     case "StorageClass":
       return leaf("StorageClass", attributes.class ?? "STANDARD");
-    case "ObjectSize":
+    default:
       return leaf("ObjectSize", object.size);
   }
 }

@@ -6,6 +6,8 @@
  * hold back the client when the disk is slower.
  */
 import { StoreError } from "../../../core/errors.ts";
+import { bufferHoldMs, bufferIdleMs } from "../../../core/limits.ts";
+import type { Clock, Timer } from "../../../env/host.ts";
 import { smallSizeMax } from "../../../router/small-write.ts";
 import type { ObjectWriter, WrittenObject } from "../../../router/object-writer.ts";
 import type { Target } from "../../../datastore/datastore.ts";
@@ -59,29 +61,56 @@ async function storeSmall(
 async function storeLarge(services: Services, options: WriteOptions, wanted: Wanted): Promise<StoredBody> {
   const { body, encryption, target } = options;
   const stretch = encryption?.newStretch();
-  const feed = new Feed();
+  const feed = new Feed(services.host.clock);
   const writer = await services.router.openWriter({
     ...(body.size === undefined ? {} : { sizeHint: body.size }),
     onRoom: () => feed.wake(),
     onFailure: () => feed.wake(),
   });
+  const parking = parkWhileSlow(services.host.clock, writer, feed);
   let received: ReceivedBody;
   try {
     received = await body.stream((piece) => feed.give(writer, stretch?.encrypt(piece) ?? piece), wanted);
   } catch (error) {
     await writer.abort(error instanceof StoreError ? error : new StoreError("ABORTED", "the body was refused"));
     throw writer.failure ?? error;
+  } finally {
+    parking.stop();
   }
   const cipher = stretch === undefined ? [] : [{ size: received.size, iv: stretch.iv }];
   const written = await writer.finish(target(withMd5(received)), attributesOf(cipher));
   return { written, received };
 }
 
+/** Takes the buffer back from a client that sends little or nothing: ten thousand of them do not hold ten thousand. */
+function parkWhileSlow(clock: Clock, writer: ObjectWriter, feed: Feed): { stop(): void } {
+  let timer: Timer | undefined;
+  const look = (): void => {
+    if (feed.idleMs >= bufferIdleMs || writer.heldMs >= bufferHoldMs) writer.park();
+    timer = clock.after(bufferIdleMs, look);
+  };
+  timer = clock.after(bufferIdleMs, look);
+  return { stop: () => timer?.cancel() };
+}
+
 /** Gives pieces to a writer, waiting where it has no room. */
 class Feed {
+  readonly #clock: Clock;
   #wake: (() => void) | undefined;
+  #lastAt: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#lastAt = clock.monotonic();
+  }
+
+  /** Since something came. */
+  get idleMs(): number {
+    return this.#clock.monotonic() - this.#lastAt;
+  }
 
   give(writer: ObjectWriter, piece: Uint8Array): void | Promise<void> {
+    this.#lastAt = this.#clock.monotonic();
     const taken = writer.offer(piece);
     if (writer.failure !== undefined) throw writer.failure;
     if (taken < piece.length) return this.#giveRest(writer, piece, taken);
