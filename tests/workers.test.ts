@@ -7,6 +7,7 @@ import { type Stored, type WorkerClient, WorkersStore } from "./support/workers.
 
 const megabyte = 1024 * 1024;
 const size = 3 * ticketDataSize;
+const writerNames = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
 let belongings: Belongings;
 let root: string;
@@ -105,14 +106,12 @@ describe("two workers", () => {
     const whole = [1, 3].map((fill) => ({ size, fill, same: true }));
     expect(await read()).toEqual(whole);
     await one.do("remove", { key: "dead" });
-    let isDone = false;
-    const reclaiming = (async () => {
-      await one.do("reclaim");
-      const status = await one.do("reclaim");
-      isDone = true;
-      return status;
-    })();
-    while (!isDone) expect(await read()).toEqual(whole);
+    await one.do("reclaim");
+    const reclaiming = one.do("reclaim");
+    const isDone = (): Promise<boolean> =>
+      Promise.race([reclaiming.then(() => true), new Promise<false>((resolve) => setImmediate(resolve, false))]);
+    do expect(await read()).toEqual(whole);
+    while (!(await isDone()));
     expect(await reclaiming).toMatchObject({ volumesRewritten: 1 });
     expect(await read()).toEqual(whole);
   });
@@ -123,9 +122,9 @@ describe("a worker that is killed in the middle of a load", () => {
     const [store, one, other] = await startWithBucket();
     const acknowledged = new Set<string>();
     const failures: string[] = [];
-    let stopped = false;
+    const stop = new AbortController();
     const writer = async (worker: WorkerClient, name: string): Promise<void> => {
-      for (let index = 0; !stopped; index++) {
+      for (let index = 0; !stop.signal.aborted; index++) {
         const key = `${name} ${index}`;
         const failure = await worker.do("put", { key, size, fill: 9 }).then(
           () => undefined,
@@ -135,15 +134,13 @@ describe("a worker that is killed in the middle of a load", () => {
         else return void failures.push(`${name[0]}: ${failure}`);
       }
     };
-    const writers = [..."abcdefgh"].map((name) =>
-      writer(name < "e" ? one : other, name < "e" ? `1${name}` : `2${name}`),
-    );
+    const writers = writerNames.map((name) => writer(name < "e" ? one : other, name < "e" ? `1${name}` : `2${name}`));
     await eventually(() => acknowledged.size > 200);
     await store.killWorker(1);
     await eventually(() => failures.length === 4);
     const before = acknowledged.size;
     await eventually(() => acknowledged.size > before + 200);
-    stopped = true;
+    stop.abort();
     await Promise.all(writers);
     expect(failures).toEqual(Array.from({ length: 4 }, () => "2: gone"));
     const next = await store.nextWorker(1, other);
@@ -163,7 +160,7 @@ describe("the primary", () => {
         acknowledged.add(`${name} ${index}`);
       }
     };
-    const writers = [..."abcdefgh"].map((name) => writer(name < "e" ? one : other, name));
+    const writers = writerNames.map((name) => writer(name < "e" ? one : other, name));
     await eventually(() => acknowledged.size > 200);
     await store.end("SIGKILL");
     await Promise.allSettled(writers);

@@ -147,7 +147,7 @@ class Workers {
       ready: (ready: Ready) => settle(ready),
       failed: (failure: Failure) => settle(failure),
       commit: (calls: readonly Call[]) => runCalls(this.#datastore!, calls),
-      readersEnd: async () => void (await this.#askOthers(slot, "readersEnd")),
+      readersEnd: () => this.#askOthers(slot, "readersEnd"),
       reclaimed: (volume: number) => void this.#askOthers(slot, "reclaimed", volume),
     });
     slot.process = child;

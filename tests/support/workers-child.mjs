@@ -20,8 +20,17 @@ const { settings } = resolveSettings("router", { flags, environment: process.env
 if (isWorker()) {
   await runWorker({ settings }, async (host, place, key, worker) => {
     const running = await startRouter(host, {
-      ...{ root: place, key, worker, durability, bind: "127.0.0.1", port: 0, responsePort: 0, depth: undefined },
-      ...{ putters: [], datastore: { kind: "embedded" }, spaceReserveSize: 0 },
+      root: place,
+      key,
+      worker,
+      durability,
+      bind: "127.0.0.1",
+      port: 0,
+      responsePort: 0,
+      depth: undefined,
+      putters: [],
+      datastore: { kind: "embedded" },
+      spaceReserveSize: 0,
       reclaim: { intervalMs: 1e9, openDeadMin: 1, deadShareMin: 0.1 },
     });
     const port = await serve(commandsOf(running.router));
