@@ -1,22 +1,22 @@
 /** ListObjects and ListObjectsV2. */
 import type { HttpAnswer } from "../../../env/http.ts";
 import type { Page, VersionRecord } from "../../../datastore/datastore.ts";
-import { versionOf, type Version } from "../model.ts";
+import { versionOf } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { xml } from "../protocol/answer.ts";
 import { document, leaf, type Xml } from "../protocol/xml.ts";
 import { afterToken, tokenAfter } from "./continuation-token.ts";
 import { checkOptionalAttributes, isEncoded, pageSizeOf, refuse } from "./listing-query.ts";
 import {
-  bytesElements,
+  betweenEtagAndSize,
   commonPrefixes,
+  EntryEnds,
   laterName,
   named,
   nameWriter,
   ownersOf,
   SecondWriter,
   sparinglyEncoded,
-  storageClassElement,
   type NameWriter,
 } from "./listing-xml.ts";
 
@@ -149,15 +149,14 @@ export function contents(
   bucketOwner: string,
   owners: ReadonlyMap<string, Xml> | undefined,
 ): Xml {
-  const seconds = new SecondWriter();
+  const seconds = new SecondWriter("</Key><LastModified>", "</LastModified><ETag>&quot;");
+  const ends = new EntryEnds("Contents", owners);
   let text = "";
   for (const item of items) {
-    const version: Version = versionOf(item);
-    const { attributes } = version;
-    const owner = owners === undefined ? "" : owners.get(attributes.owner ?? bucketOwner)!;
+    const { key, createdAt, size, attributes } = versionOf(item);
     text +=
-      `<Contents><Key>${write(version.key)}</Key><LastModified>${seconds.write(version.createdAt)}</LastModified>` +
-      `${bytesElements(attributes, version.size)}${owner}${storageClassElement(attributes)}</Contents>`;
+      `<Contents><Key>${write(key)}${seconds.write(createdAt)}${attributes.etag}` +
+      `${betweenEtagAndSize(attributes)}${size}${ends.of(attributes.owner ?? bucketOwner, attributes.class)}`;
   }
   return text as Xml;
 }

@@ -10,14 +10,14 @@ import type { Query } from "../protocol/request.ts";
 import { document, leaf, type Xml } from "../protocol/xml.ts";
 import { checkOptionalAttributes, isEncoded, pageSizeOf } from "./listing-query.ts";
 import {
-  bytesElements,
+  betweenEtagAndSize,
   commonPrefixes,
+  EntryEnds,
   laterName,
   named,
   nameWriter,
   ownersOf,
   SecondWriter,
-  storageClassElement,
   type NameWriter,
 } from "./listing-xml.ts";
 
@@ -93,18 +93,20 @@ export function versionElements(
   bucketOwner: string,
   owners: ReadonlyMap<string, Xml>,
 ): Xml {
-  const seconds = new SecondWriter();
+  const before = "</IsLatest><LastModified>";
+  const ofVersions = new SecondWriter(before, "</LastModified><ETag>&quot;");
+  const ofMarkers = new SecondWriter(before, "</LastModified>");
+  const ends = new EntryEnds("Version", owners);
   let text = "";
   for (const item of items) {
     const { key, version, latest, createdAt, object, size, attributes } = versionOf(item);
-    const owner = owners.get(attributes.owner ?? bucketOwner)!;
-    const common =
-      `<Key>${write(key)}</Key><VersionId>${version}</VersionId><IsLatest>${latest}</IsLatest>` +
-      `<LastModified>${seconds.write(createdAt)}</LastModified>`;
+    const owner = attributes.owner ?? bucketOwner;
+    const name = `Key>${write(key)}</Key><VersionId>${version}</VersionId><IsLatest>${latest}`;
     text +=
       object === undefined
-        ? `<DeleteMarker>${common}${owner}</DeleteMarker>`
-        : `<Version>${common}${bytesElements(attributes, size)}${owner}${storageClassElement(attributes)}</Version>`;
+        ? `<DeleteMarker><${name}${ofMarkers.write(createdAt)}${owners.get(owner)!}</DeleteMarker>`
+        : `<Version><${name}${ofVersions.write(createdAt)}${attributes.etag}` +
+          `${betweenEtagAndSize(attributes)}${size}${ends.of(owner, attributes.class)}`;
   }
   return text as Xml;
 }

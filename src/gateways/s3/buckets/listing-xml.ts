@@ -4,6 +4,7 @@
  */
 import type { VersionRecord } from "../../../datastore/datastore.ts";
 import type { Accounts } from "../auth/accounts.ts";
+import { checksumAlgorithms, type ChecksumType } from "../body/checksum.ts";
 import type { VersionAttributes } from "../model.ts";
 import { isoDate } from "../protocol/dates.ts";
 import { escapeText, leaf, type Xml } from "../protocol/xml.ts";
@@ -48,31 +49,82 @@ export function commonPrefixes(prefixes: readonly string[], write: NameWriter): 
   return text as Xml;
 }
 
-/** LastModified, in whole seconds as everywhere else; those of many entries are the same. */
+/** LastModified, in whole seconds as everywhere else, with what is around it; those of many entries are the same. */
 export class SecondWriter {
+  readonly #before: string;
+  readonly #after: string;
   #second = Number.NaN;
   #text = "";
+
+  constructor(before: string, after: string) {
+    this.#before = before;
+    this.#after = after;
+  }
 
   write(time: number): string {
     const second = Math.floor(time / 1000);
     if (second !== this.#second) {
       this.#second = second;
-      this.#text = isoDate(second * 1000);
+      this.#text = flat(this.#before, isoDate(second * 1000), this.#after);
     }
     return this.#text;
   }
 }
 
-/** ETag to Size, as objects and versions both have them. */
-export function bytesElements(attributes: VersionAttributes, size: number): string {
-  return `<ETag>&quot;${attributes.etag}&quot;</ETag>${checksumElements(attributes)}<Size>${size}</Size>`;
+/**
+ * Joined into one piece of memory: a text that `+` makes is a tree of its parts, which is walked again each time that it
+ * becomes part of another one. So an entry consists of few parts, and those that repeat are flat.
+ */
+export function flat(...parts: readonly string[]): string {
+  return parts.join("");
 }
 
-function checksumElements({ checksums, checksumType }: VersionAttributes): string {
-  if (checksums === undefined) return "";
-  let text = "";
-  for (const name in checksums) text += `<ChecksumAlgorithm>${name}</ChecksumAlgorithm>`;
-  return text === "" ? "" : `${text}<ChecksumType>${checksumType ?? "FULL_OBJECT"}</ChecksumType>`;
+/** From behind an ETag to the number of bytes, for the usual case of one checksum. */
+const betweenByChecksum: ReadonlyMap<string, { readonly [Type in ChecksumType]: string }> = new Map(
+  checksumAlgorithms.map((name) => [
+    name,
+    { FULL_OBJECT: between([name], "FULL_OBJECT"), COMPOSITE: between([name], "COMPOSITE") },
+  ]),
+);
+const betweenWithout = between([], "FULL_OBJECT");
+
+export function betweenEtagAndSize({ checksums, checksumType = "FULL_OBJECT" }: VersionAttributes): string {
+  if (checksums === undefined) return betweenWithout;
+  const names = Object.keys(checksums);
+  return names.length === 1 ? betweenByChecksum.get(names[0]!)![checksumType] : between(names, checksumType);
+}
+
+function between(names: readonly string[], type: ChecksumType): string {
+  const elements = names.map((name) => `<ChecksumAlgorithm>${name}</ChecksumAlgorithm>`);
+  return flat("&quot;</ETag>", ...elements, names.length === 0 ? "" : `<ChecksumType>${type}</ChecksumType>`, "<Size>");
+}
+
+/** From behind the size to the end of an entry. */
+export class EntryEnds {
+  readonly #owners: ReadonlyMap<string, Xml> | undefined;
+  readonly #element: string;
+  readonly #usual = new Map<string, string>();
+
+  /** `owners`: the elements by id; without them entries have none. */
+  constructor(element: string, owners: ReadonlyMap<string, Xml> | undefined) {
+    this.#element = element;
+    this.#owners = owners;
+  }
+
+  of(owner: string, storageClass = "STANDARD"): string {
+    if (storageClass !== "STANDARD") return this.#make(owner, storageClass);
+    let end = this.#usual.get(owner);
+    if (end === undefined) {
+      end = this.#make(owner, storageClass);
+      this.#usual.set(owner, end);
+    }
+    return end;
+  }
+
+  #make(owner: string, storageClass: string): string {
+    const ownerElement = this.#owners?.get(owner) ?? "";
+    return flat("</Size>", ownerElement, leaf("StorageClass", storageClass), `</${this.#element}>`);
+  }
 }
 
 export function storageClassElement({ class: storageClass }: { readonly class?: string }): string {

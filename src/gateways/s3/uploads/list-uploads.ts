@@ -96,7 +96,7 @@ async function uploadElements(call: S3Call, uploads: readonly Upload[], write: N
     uploads.map(({ attributes }) => attributes.version.owner ?? bucketOwner),
     accounts,
   );
-  const seconds = new SecondWriter();
+  const seconds = new SecondWriter("", "");
   let text = "";
   for (const { key, upload, createdAt, attributes } of uploads) {
     text +=
@@ -170,7 +170,7 @@ function noSuchUpload(id: string): S3Error {
 }
 
 function partElements(parts: readonly PartRecord[]): Xml {
-  const seconds = new SecondWriter();
+  const seconds = new SecondWriter("", "");
   let text = "";
   for (const record of parts) {
     const { part, size, createdAt, attributes } = partOf(record);
