@@ -303,6 +303,7 @@ async function describeStatus(parts: {
     counters: await datastore.counters(),
     putters: await Promise.all(stores),
     tickets: local?.counts,
+    volumes: local?.volumeCounts,
     responses: { ...counts, unexpected: putters.reduce((sum, putter) => sum + putter.droppedCount, 0) },
     reclaim: router.reclaimer.status,
     connections: ports.reduce((sum, { listener }) => sum + listener.connectionCount, 0),

@@ -186,3 +186,15 @@ export const digestsAwayMax = 64;
 export const digestsAwayPerOwn = 3;
 /** Such memory that is kept for the next body. */
 export const digestSlabsKept = 16;
+/** Bytes of a form before its file, as AWS has it: MaxPostPreDataLengthExceeded. */
+export const formFieldsSizeMax = 20_480;
+/** Conditions in a form's policy. */
+export const formConditionsMax = 200;
+
+/** Operations that metrics tell apart. */
+export const metricOperationsMax = 200;
+/** How long `/-/ready` and `/-/metrics` wait for the datastore. */
+export const readyTimeoutMs = 2_000;
+/** Lines of the access log that wait for the disk; further ones are dropped and counted. */
+export const accessLogWaitingSizeMax = 4 * 1024 * 1024;
+export const accessLogFlushMs = 200;

@@ -105,6 +105,11 @@ export class VolumeStore implements TicketStore {
     return true;
   }
 
+  /** For metrics: volumes that are open, and those that take no writes because a sync failed. */
+  get volumeCounts(): { readonly open: number; readonly poisoned: number } {
+    return { open: this.#open.size, poisoned: this.#poisons.size };
+  }
+
   /** Whether this volume takes no writes any more, and why. */
   poisonOf(ticket: TicketId): string | undefined {
     return this.#poisonOf(volumeOf(this.layout, ticket));

@@ -20,3 +20,13 @@ export interface AccessRecord {
 }
 
 export type AccessLog = (record: AccessRecord) => void;
+
+/** One JSON line for each request, to wherever `write` puts lines. */
+export function accessLogTo(write: (line: string) => void): AccessLog {
+  return ({ time, milliseconds, ...record }) => {
+    // What is undefined is left out.
+    write(
+      JSON.stringify({ time: new Date(time).toISOString(), ...record, ms: Math.round(milliseconds * 1000) / 1000 }),
+    );
+  };
+}
