@@ -49,8 +49,8 @@ export async function run(context) {
 
 /** The real command, until it takes connections. */
 async function startExecutable(root) {
-  const [port, responsePort] = [await freePort(), await freePort()];
-  const ports = ["--port", String(port), "--response-port", String(responsePort)];
+  const [port, responsePort, s3Port] = [await freePort(), await freePort(), await freePort()];
+  const ports = ["--port", `${port}`, "--response-port", `${responsePort}`, "--s3-port", `${s3Port}`];
   const startedAt = performance.now();
   const router = spawn(process.execPath, [executable, "router", "--root", root, ...ports], {
     env: { ...process.env, DATA_PUTTER_KEY: keyText },
@@ -61,8 +61,8 @@ async function startExecutable(root) {
   router.stderr.on("data", (text) => (errors += text));
   const gone = once(router, "exit");
   try {
-    // The response port is opened last.
-    await listening(router, responsePort, startedAt + startTimeoutMs, () => errors);
+    // The port of S3 is opened last.
+    await listening(router, s3Port, startedAt + startTimeoutMs, () => errors);
     return (performance.now() - startedAt) / 1000;
   } finally {
     router.kill("SIGTERM");

@@ -17,13 +17,14 @@ const modes = [
 ];
 
 export function run(context) {
-  const count = context.pick(4, 2);
-  return withServers(context, [s3rver, nginx], async (servers, client) => {
+  const count = context.pick(4, 1);
+  // s3rver alone would take a quarter of the short run.
+  return withServers(context, context.pick([s3rver, nginx], [nginx]), async (servers, client) => {
     const [product] = servers;
     const runs = [];
     for (let turn = -1; turn < context.runs; turn++) {
       context.tell(turn < 0 ? "warming up" : `run ${turn + 1} of ${context.runs}`);
-      const measured = await measure(context, client, servers, count);
+      const measured = await measure(context, client, turn < 0 ? servers.slice(0, 1) : servers, count);
       if (turn >= 0) runs.push(measured);
     }
     const eight = 8;
@@ -41,7 +42,9 @@ async function measure(context, client, servers, count) {
   const measured = {};
   measured.md5 = await client.call("digest", { algorithm: "md5", size, count });
   for (const { mode } of modes) measured[mode] = await put(context, client, product, mode, count);
-  measured.several = await put(context, client, product, "unsigned", count * 2, 4);
+  measured.several = await put(context, client, product, "unsigned", Math.max(count * 2, 4), 4);
+  // What was written directly is in no cache yet; what the baselines wrote is.
+  await get(context, client, product, count);
   measured.get = await get(context, client, product, count);
   for (const server of baselines) {
     measured[`put ${server.name}`] = await put(context, client, server, "unsigned", count);
@@ -92,7 +95,7 @@ function putFigures(runs, servers) {
 
 function getFigures(runs, servers) {
   const values = (which, value) => runs.map((run) => value(run[which]));
-  const product = { name: "GET 64 MiB, verified", unit: "GB/CPU-s", values: values("get", cpuRate) };
+  const product = { name: "GET 64 MiB, cached, verified", unit: "GB/CPU-s", values: values("get", cpuRate) };
   const limits = { on: "value", atLeast: getRate };
   const figures = servers.slice(1).map((server, index) => ({
     ...product,

@@ -39,11 +39,11 @@ export async function run(context) {
     for (let turn = -1; turn < context.runs; turn++) {
       context.tell(turn < 0 ? "warming up" : `run ${turn + 1} of ${context.runs}`);
       for (const one of cases) {
-        const cost = await pages(context, client, product, one, context.pick(300, 60));
+        const cost = await pages(context, client, product, one, context.pick(300, 50));
         if (turn >= 0) measured.get(one).push(millisecondsEach(cost));
       }
       if (slow === undefined) continue;
-      const cost = await pages(context, client, slow, { bucket: "bench", count: fewCount }, context.pick(10, 4));
+      const cost = await pages(context, client, slow, { bucket: "bench", count: fewCount }, context.pick(10, 2));
       if (turn >= 0) slowly.push(millisecondsEach(cost));
     }
     for (const one of cases.filter(({ count }) => count === many)) {

@@ -44,7 +44,7 @@ async function measure(context, servers, client, size, connections) {
 
 async function putAndGet(context, client, server, { size, connections }, run, share = 1) {
   // s3rver takes a multiple of the time.
-  const usual = server.kind === s3rver ? context.pick(1_500, 400) : context.pick(10_000, 3_000);
+  const usual = server.kind === s3rver ? context.pick(1_500, 300) : context.pick(10_000, 2_000);
   const count = usual * share;
   const argument = { prefix: `${size}-${connections}-${run}`, count, size };
   const putting = { ...argument, status: server.kind.putStatus };

@@ -31,7 +31,7 @@ export async function run(context) {
     for (let turn = -1; turn < context.runs; turn++) {
       context.tell(turn < 0 ? "warming up" : `run ${turn + 1} of ${context.runs}`);
       for (const server of servers) {
-        const argument = { prefix: `${turn + 1}-`, count: context.pick(10_000, 3_000), size };
+        const argument = { prefix: `${turn + 1}-`, count: context.pick(10_000, 2_000), size };
         const put = await load(context, client, server, "preparePut", argument, connections);
         const get = await load(context, client, server, "prepareGet", argument, connections);
         if (turn < 0) continue;
