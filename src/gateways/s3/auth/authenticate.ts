@@ -46,19 +46,8 @@ export class Authenticator {
     return this.#verify(request, claim, key);
   }
 
-  /** The key with which this credential signs; for forms, which sign other texts. InvalidAccessKeyId where unknown. */
-  signingKey(credentialText: string, credential: Claim["credential"], key: AccessKey | undefined): SigningKey {
-    if (key === undefined) throw unknownKey(credential.accessKey);
-    return this.#keys.find(credentialText, credential, key);
-  }
-
-  /** The access key, looked up. */
-  find(accessKey: string): AccessKey | undefined | Promise<AccessKey | undefined> {
-    return this.#accounts.find(accessKey);
-  }
-
   /** In constant time. */
-  isSame(expected: string, provided: string): boolean {
+  #isSame(expected: string, provided: string): boolean {
     if (provided.length !== signatureSize || expected.length !== signatureSize) return false;
     this.#expected.write(expected, "latin1");
     this.#provided.write(provided, "latin1");
@@ -73,7 +62,7 @@ export class Authenticator {
     const canonical = canonicalRequest(request, claim.signedHeaders, claim.payloadHash);
     const scope = scopeOf(claim.credential);
     const text = stringToSign(claim.date, scope, canonical);
-    if (!this.isSame(signingKey.hmac.sign(text), claim.signature)) throw mismatch(claim, text, canonical);
+    if (!this.#isSame(signingKey.hmac.sign(text), claim.signature)) throw mismatch(claim, text, canonical);
     return {
       identity: { kind: "user", key },
       payload: payload.kind === "signed-chunks" ? chunked(payload.trailer, claim, scope, signingKey) : payload,

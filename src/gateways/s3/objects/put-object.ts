@@ -14,7 +14,7 @@ export const putObjectOperations: readonly Operation[] = [
   { name: "PutObject", method: "PUT", scope: "object", action: newObjectActions, run: putObject },
 ];
 
-async function putObject(call: S3Call): Promise<HttpAnswer> {
+export async function putObject(call: S3Call): Promise<HttpAnswer> {
   const { services, request, bucket, key, body } = call;
   checkKey(key);
   const condition = writeCondition(request.header);
