@@ -4,12 +4,14 @@ import { StoreError } from "../../../core/errors.ts";
 import { pageSizeMax, xmlSizeMax } from "../../../core/limits.ts";
 import type { Datastore } from "../../../datastore/datastore.ts";
 import { accountOf } from "../auth/identity.ts";
-import { bucketOf, plain, type Bucket, type BucketAttributes, type Ownership } from "../model.ts";
+import { aclForNewBucket } from "../access/new-acl.ts";
+import { bucketOf, plain, type Bucket, type BucketAttributes } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { empty, noContent, xml } from "../protocol/answer.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
 import type { S3Request } from "../protocol/request.ts";
-import { document, escapeText, parseXml } from "../protocol/xml.ts";
+import { bucketTagsMax, checkedTags } from "../protocol/tags.ts";
+import { document, escapeText, parseXml, type XmlNode } from "../protocol/xml.ts";
 import { checkBucketName } from "./bucket-name.ts";
 import { regionOf, regionUnsaid } from "./bucket-region.ts";
 
@@ -62,38 +64,42 @@ async function createBucket(call: S3Call): Promise<HttpAnswer> {
 }
 
 async function attributesOf(call: S3Call, owner: string): Promise<BucketAttributes> {
-  const { request, services } = call;
-  const location = await readLocation(call);
-  const ownership = ownershipOf(request) ?? services.settings.ownership;
+  const { location, tags } = await readConfiguration(call);
+  const { ownership, acl } = await aclForNewBucket(call, call.request.header);
   return {
     owner,
     ...(location === undefined ? {} : { location }),
     ownership,
+    ...(acl === undefined ? {} : { acl }),
+    ...(tags === undefined ? {} : { tags }),
   };
 }
 
-/** The location constraint of the body, where there is one. */
-async function readLocation({ body }: S3Call): Promise<string | undefined> {
+/** What the body says, where there is one. */
+async function readConfiguration({ body }: S3Call): Promise<Pick<BucketAttributes, "location" | "tags">> {
   const bytes = await body.collect(xmlSizeMax);
-  if (bytes.length === 0) return undefined;
+  if (bytes.length === 0) return {};
   const configuration = parseXml(bytes, "CreateBucketConfiguration");
   for (const name of ["Location", "Bucket"]) {
     if (configuration.child(name) !== undefined) throw new S3Error("NotImplemented", "There are no directory buckets.");
   }
-  configuration.only("LocationConstraint");
-  const location = configuration.value("LocationConstraint") ?? "";
-  if (location === "" || location === regionUnsaid) return undefined;
-  if (/^[A-Za-z0-9-]{2,63}$/.test(location)) return location;
-  throw new S3Error("InvalidLocationConstraint", undefined, { elements: { LocationConstraint: location } });
+  configuration.only("LocationConstraint", "Tags");
+  const tags = configuration.child("Tags")?.only("Tag").all("Tag").map(readTag);
+  return {
+    ...locationOf(configuration.value("LocationConstraint") ?? ""),
+    ...(tags === undefined || tags.length === 0 ? {} : { tags: checkedTags(tags, bucketTagsMax) }),
+  };
 }
 
-const ownerships: readonly string[] = ["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"];
+function readTag(tag: XmlNode): [string, string] {
+  tag.only("Key", "Value");
+  return [tag.require("Key").text, tag.require("Value").text];
+}
 
-function ownershipOf({ header }: S3Request): Ownership | undefined {
-  const ownership = header("x-amz-object-ownership");
-  if (ownership === undefined) return undefined;
-  if (ownerships.includes(ownership)) return ownership as Ownership;
-  throw invalidArgument("x-amz-object-ownership", ownership, `Invalid x-amz-object-ownership header: ${ownership}`);
+function locationOf(location: string): Pick<BucketAttributes, "location"> {
+  if (location === "" || location === regionUnsaid) return {};
+  if (/^[A-Za-z0-9-]{2,63}$/.test(location)) return { location };
+  throw new S3Error("InvalidLocationConstraint", undefined, { elements: { LocationConstraint: location } });
 }
 
 function wantsLock({ header }: S3Request): boolean {

@@ -54,7 +54,7 @@ function decodedForm(text: string, header: string): string {
   }
 }
 
-function checkedTags(pairs: readonly (readonly [string, string])[], countMax: number): Tags {
+export function checkedTags(pairs: readonly (readonly [string, string])[], countMax: number): Tags {
   if (pairs.length > countMax) {
     const why =
       countMax === objectTagsMax
