@@ -60,7 +60,7 @@ export class S3Gateway {
     } catch (thrown) {
       const error = s3ErrorOf(thrown);
       code = error.code;
-      if (error.status >= 500) this.#report(state, error, thrown);
+      if (error.status >= 500 && error.code !== "NotImplemented") this.#report(state, error, thrown);
       answer = errorAnswer(error, state);
     }
     const headers: { [name: string]: string | number } = { "x-amz-request-id": id, ...answer.headers };
@@ -87,7 +87,9 @@ export class S3Gateway {
       operation,
       authentication,
       identity: authentication.identity,
-      body: openBody(request, authentication, services.digests),
+      body: openBody(request, authentication, services.digests, {
+        checksumsDescribeBody: operation.checksumsOf !== "object",
+      }),
       // Operations of the service do not look at it.
       bucket: bucket as Bucket,
       key: request.key ?? "",
@@ -171,7 +173,8 @@ export class S3Gateway {
   #report(state: RequestState, error: S3Error, thrown: unknown): void {
     const { log } = this.#services.host;
     const fields = { request: state.id, operation: state.operation?.name, code: error.code, error: messageOf(thrown) };
-    log.error("request failed", error.code === "InternalError" ? { ...fields, stack: stackOf(thrown) } : fields);
+    if (error.status === 503) log.warn("request refused", fields);
+    else log.error("request failed", error.code === "InternalError" ? { ...fields, stack: stackOf(thrown) } : fields);
   }
 
   #nextId(): string {

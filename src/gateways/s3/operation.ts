@@ -69,6 +69,8 @@ export interface Operation {
   readonly parameters?: readonly string[];
   /** What the caller must be allowed to do, as policies call it; by request where it depends. None: it looks itself. */
   readonly action: string | ((request: S3Request) => readonly string[]) | undefined;
+  /** x-amz-checksum-* headers speak of the object, not of the request's body: CompleteMultipartUpload. */
+  readonly checksumsOf?: "object";
   /** Works where there is no such bucket: CreateBucket. */
   readonly withoutBucket?: true;
   readonly run: (call: S3Call) => Promise<HttpAnswer>;

@@ -20,6 +20,7 @@ import { getObjectOperations } from "./objects/get-object.ts";
 import { objectAclOperations } from "./objects/object-acl.ts";
 import { objectLockOperations } from "./objects/object-lock.ts";
 import { objectTaggingOperations } from "./objects/object-tagging.ts";
+import { postObjectOperations } from "./objects/post-object.ts";
 import { putObjectOperations } from "./objects/put-object.ts";
 import { completeUploadOperations } from "./uploads/complete-upload.ts";
 import { createUploadOperations } from "./uploads/create-upload.ts";
@@ -51,6 +52,7 @@ export const operations: readonly Operation[] = [
   ...objectAclOperations,
   ...objectLockOperations,
   ...objectTaggingOperations,
+  ...postObjectOperations,
   ...putObjectOperations,
   ...completeUploadOperations,
   ...createUploadOperations,
@@ -59,7 +61,7 @@ export const operations: readonly Operation[] = [
 ];
 
 /** Query parameters that any operation takes: of signatures, and what SDKs add for themselves. */
-const common = /^(x-id|x-amz-.*|X-Amz-.*|x-.*)$/;
+const common = /^(x-.*|X-Amz-.*|AWSAccessKeyId|Signature|Expires)$/;
 
 /** Sub-resources of S3 that exist; one that no operation here has is refused as not implemented. */
 export class OperationTable {

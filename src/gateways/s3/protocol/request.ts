@@ -18,6 +18,8 @@ export interface S3Request {
   readonly rawQuery: string;
   readonly bucket: string | undefined;
   readonly key: string | undefined;
+  /** The bucket is in the host name; the path is the key alone. */
+  readonly hosted: boolean;
   readonly query: Query;
   /** A header, trimmed; undefined where there is none. Bytes as Latin-1, see `utf8Header`. */
   readonly header: (name: string) => string | undefined;
@@ -47,6 +49,7 @@ export function readRequest(http: HttpRequest, id: string, domains: Domains): S3
     rawQuery,
     bucket,
     key,
+    hosted: hosted !== undefined,
     query,
     header: (name) => http.headers[name]?.trim(),
   };

@@ -33,6 +33,7 @@ export const completeUploadOperations: readonly Operation[] = [
     scope: "object",
     when: "uploadId",
     action: "s3:PutObject",
+    checksumsOf: "object",
     run: completeUpload,
   },
 ];
