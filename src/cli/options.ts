@@ -3,7 +3,7 @@
  * and which commands have it with which default. Help, docs/configuration.md and the checks before start all come from
  * this table. Precedence: flag, environment, file, default.
  */
-import { workersMax } from "../core/limits.ts";
+import * as limits from "../core/limits.ts";
 import * as rules from "./option-rules.ts";
 
 export const commandNames = [
@@ -237,13 +237,79 @@ export const options = {
     ...rules.durability,
     commands: all(["router", "server"], "disk"),
   }),
+  tlsCert: option({
+    flag: "--tls-cert",
+    argument: "FILE",
+    variables: [{ name: "DATA_PUTTER_TLS_CERT" }],
+    fileKey: "tls-cert",
+    about: "certificate (PEM, with those between) for S3 over HTTPS, together with its key; read again when it changes",
+    ...rules.path,
+    commands: none(["router"]),
+    defaultNote: "plain HTTP",
+  }),
+  tlsKey: option({
+    flag: "--tls-key",
+    argument: "FILE",
+    variables: [{ name: "DATA_PUTTER_TLS_KEY" }],
+    fileKey: "tls-key",
+    about: "private key (PEM) of that certificate",
+    ...rules.path,
+    commands: none(["router"]),
+    defaultNote: "plain HTTP",
+  }),
+  maxRequests: option({
+    flag: "--max-requests",
+    argument: "N",
+    variables: [{ name: "DATA_PUTTER_MAX_REQUESTS" }],
+    fileKey: "max-requests",
+    about: "S3 requests under way at a time; further ones are answered SlowDown",
+    ...rules.wholeNumber(1, 1_000_000),
+    commands: { router: String(limits.httpRequestsMax) },
+  }),
+  maxConnections: option({
+    flag: "--max-connections",
+    argument: "N",
+    variables: [{ name: "DATA_PUTTER_MAX_CONNECTIONS" }],
+    fileKey: "max-connections",
+    about: "connections on the S3 port; further ones are closed at once",
+    ...rules.wholeNumber(1, 1_000_000),
+    commands: { router: String(limits.connectionsMax) },
+  }),
+  headerTimeout: option({
+    flag: "--header-timeout",
+    argument: "SECONDS",
+    variables: [{ name: "DATA_PUTTER_HEADER_TIMEOUT" }],
+    fileKey: "header-timeout",
+    about: "how long a request's headers may take on the S3 port",
+    ...rules.wholeNumber(1, 3_600),
+    commands: { router: String(limits.httpHeaderTimeoutMs / 1000) },
+  }),
+  bodyIdleTimeout: option({
+    flag: "--body-idle-timeout",
+    argument: "SECONDS",
+    variables: [{ name: "DATA_PUTTER_BODY_IDLE_TIMEOUT" }],
+    fileKey: "body-idle-timeout",
+    about: "a body on the S3 port of which nothing comes for so long is given up",
+    ...rules.wholeNumber(1, 3_600),
+    commands: { router: String(limits.httpBodyIdleTimeoutMs / 1000) },
+  }),
+  accessLog: option({
+    flag: "--access-log",
+    argument: "FILE",
+    variables: [{ name: "DATA_PUTTER_ACCESS_LOG" }],
+    fileKey: "access-log",
+    about: "write a line of JSON for each S3 request to FILE (opened again on SIGHUP), or to standard output: -",
+    ...rules.path,
+    commands: none(["router"]),
+    defaultNote: "none is written",
+  }),
   workers: option({
     flag: "--workers",
     argument: "N",
     variables: [{ name: "DATA_PUTTER_WORKERS" }],
     fileKey: "workers",
     about: "processes that serve S3 on one port and one data directory; about one for each core",
-    ...rules.wholeNumber(1, workersMax),
+    ...rules.wholeNumber(1, limits.workersMax),
     commands: { router: "1" },
   }),
   logLevel: option({

@@ -6,6 +6,7 @@ import type { Host } from "../env/host.ts";
 import type { Command, CommandContext } from "./context.ts";
 import type { ExitCode } from "./exit.ts";
 import { runService, type Service } from "./service.ts";
+import { openAccessLog } from "./access-log.ts";
 import { isWorker, runWorker } from "./worker.ts";
 
 export const router: Command = {
@@ -35,6 +36,7 @@ function runRouter(context: CommandContext): Promise<ExitCode> {
   const start = async (host: Host, root: string, key: Key, worker?: WorkerRole, ports?: Service["ports"]) => {
     // Only who runs one waits for all of it to be loaded.
     const { startRouter } = await import("../compose/router-process.ts");
+    const access = await openAccessLog(settings.find("accessLog"), host);
     const [accessKey, secretKey] = [settings.find("rootAccessKey"), settings.find("rootSecretKey")];
     const running = await startRouter(host, {
       root,
@@ -46,21 +48,33 @@ function runRouter(context: CommandContext): Promise<ExitCode> {
       putters: settings.find("putters") ?? [],
       datastore: settings.get("datastore"),
       durability: settings.get("durability"),
-      s3: s3Config(settings, ports?.["s3Port"]),
+      s3: { ...s3Config(settings, ports?.["s3Port"]), ...(access === undefined ? {} : { accessLog: access.log }) },
       ...(worker === undefined ? {} : { worker }),
       ...(accessKey === undefined || secretKey === undefined ? {} : { rootKeys: { accessKey, secretKey } }),
     });
     const { banner, streamPort, responsePort, s3Port } = running;
-    return { banner, ports: { streamPort, responsePort, s3Port }, close: () => running.close() };
+    const close = async (): Promise<void> => {
+      await running.close();
+      await access?.close();
+    };
+    return { banner, ports: { streamPort, responsePort, s3Port }, close };
   };
   if (isWorker()) return runWorker(context, start);
   const count = settings.get("workers");
   return runService(context, "router", count === 1 ? start : (host, root) => startMany(context, host, root, count));
 }
 
-function s3Config(settings: CommandContext["settings"], port: number | undefined): RouterConfig["s3"] {
+function s3Config(settings: CommandContext["settings"], port: number | undefined): NonNullable<RouterConfig["s3"]> {
+  const [cert, key] = [settings.find("tlsCert"), settings.find("tlsKey")];
   return {
     port: port ?? settings.get("s3Port"),
+    ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
+    limits: {
+      requestsMax: settings.get("maxRequests"),
+      connectionsMax: settings.get("maxConnections"),
+      headerTimeoutMs: settings.get("headerTimeout") * 1000,
+      bodyIdleTimeoutMs: settings.get("bodyIdleTimeout") * 1000,
+    },
     settings: {
       region: settings.get("region"),
       domains: settings.get("s3Domains"),

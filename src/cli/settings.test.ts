@@ -21,6 +21,19 @@ const samples: { readonly [Name in OptionName]?: readonly [string, string] } = {
   datastore: ["embedded", "redis://10.0.0.1:6379"],
   durability: ["disk", "os"],
   logLevel: ["debug", "silent"],
+  s3Port: ["9000", "0"],
+  s3Domains: ["localhost", "s3.example.com,localhost"],
+  region: ["us-east-1", "here"],
+  objectOwnership: ["BucketOwnerEnforced", "ObjectWriter"],
+  dayLength: ["86400", "1"],
+  tlsCert: ["a.pem", "b.pem"],
+  tlsKey: ["a.pem", "b.pem"],
+  maxRequests: ["1024", "1"],
+  maxConnections: ["16384", "1"],
+  headerTimeout: ["20", "1"],
+  bodyIdleTimeout: ["60", "1"],
+  accessLog: ["-", "access.log"],
+  workers: ["1", "2"],
   rootAccessKey: ["root", "ROOT"],
   rootSecretKey: ["secret", "SECRET/+="],
   newAccessKey: ["test", "AKIAIOSFODNN7EXAMPLE"],
@@ -31,6 +44,8 @@ const samples: { readonly [Name in OptionName]?: readonly [string, string] } = {
 const companions: { readonly [Name in OptionName]?: { readonly [variable: string]: string } } = {
   rootAccessKey: { DATA_PUTTER_SECRET_KEY: "secret" },
   rootSecretKey: { DATA_PUTTER_ACCESS_KEY: "root" },
+  tlsCert: { DATA_PUTTER_TLS_KEY: "key.pem" },
+  tlsKey: { DATA_PUTTER_TLS_CERT: "cert.pem" },
 };
 
 function resolve(command: CommandName, sources: Partial<Sources>) {
@@ -92,7 +107,8 @@ describe.each(Object.keys(samples) as OptionName[])("%s", (name) => {
   it("comes from the flag, the environment or the file", () => {
     const expected = option.parse(one);
     if (option.flag !== undefined) {
-      expect(settingsOf(command, { flags: { [name]: one } }).find(name)).toEqual(expected);
+      const environment = companions[name] ?? {};
+      expect(settingsOf(command, { environment, flags: { [name]: one } }).find(name)).toEqual(expected);
     }
     for (const { name: variable, parse } of option.variables ?? []) {
       if (parse !== undefined) continue;
@@ -101,7 +117,9 @@ describe.each(Object.keys(samples) as OptionName[])("%s", (name) => {
       );
     }
     if (option.fileKey !== undefined) {
-      expect(settingsOf(command, file({ [option.fileKey]: one })).find(name)).toEqual(expected);
+      const inFile = file({ [option.fileKey]: one });
+      const environment = { ...inFile.environment, ...companions[name] };
+      expect(settingsOf(command, { ...inFile, environment }).find(name)).toEqual(expected);
     }
   });
 
@@ -130,7 +148,7 @@ describe("checking", () => {
       }),
     ).toEqual([
       expect.stringMatching(/^DATA_PUTTER_ROOTS: there is no such variable; there are DATA_PUTTER_ACCESS_KEY, /),
-      expect.stringMatching(/^store\.yaml:4 \(unknown\): there is no such option; there are bind, /),
+      expect.stringMatching(/^store\.yaml:4 \(unknown\): there is no such option; there are .*bind, /),
       'store.yaml:1 (port): a port, 0 to 65535 (0 takes a free one), not "70000"',
       'DATA_PUTTER_BIND: an IP address or a host name, without a port, not "a b"',
       '--depth: 2, 3 or 4, not "5"',

@@ -153,6 +153,12 @@ function checkTogether(settings: Settings): string[] {
   if ((settings.find("workers") ?? 1) > 1 && settings.has("putters")) {
     problems.push(`${settings.sourceOf("workers")}: only where the router keeps the tickets itself, without --putters`);
   }
+  for (const [given, missing, flag] of [
+    ["tlsCert", "tlsKey", "--tls-key"],
+    ["tlsKey", "tlsCert", "--tls-cert"],
+  ] as const) {
+    if (settings.has(given) && !settings.has(missing)) problems.push(`${settings.sourceOf(given)}: needs ${flag}, too`);
+  }
   if (settings.has("resume") && !settings.has("output")) {
     problems.push("--resume: needs -o FILE, whose FILE.part is to be continued");
   }
