@@ -48,7 +48,9 @@ async function run(scenarios, note, { quick, only, runs, directory, json, profil
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   const missed = results.filter(({ met }) => met === false).length;
   console.log(`${"─".repeat(40)}\n${formatTable(results)}\n`);
-  console.log(`${missed === 0 ? "all goals met" : `${missed} goals missed`}; ${seconds} s, ${context.runs} runs each`);
+  const said =
+    missed > 0 ? `${missed} goals missed` : process.exitCode === 1 ? "some could not be run" : "all goals met";
+  console.log(`${said}; ${seconds} s, ${context.runs} runs each`);
   if (quick) console.log("quick: small sizes, so goals are only indicated");
   if (json !== undefined)
     writeFileSync(json, `${JSON.stringify({ machine, quick, results, profiles: context.profiles }, null, 2)}\n`);
