@@ -112,7 +112,7 @@ export class S3Calls {
     return {
       status: answer.status,
       headers: answer.headers,
-      text: answer.body === undefined ? "" : String(answer.body),
+      text: typeof answer.body === "string" ? answer.body : "",
     };
   }
 
