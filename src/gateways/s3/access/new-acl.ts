@@ -73,7 +73,7 @@ export async function aclForNewBucket(
   const named = header("x-amz-object-ownership");
   const ownership = named === undefined ? services.settings.ownership : ownerships.find((each) => each === named);
   if (ownership === undefined) {
-    throw invalidArgument("x-amz-object-ownership", named ?? "", "Invalid x-amz-object-ownership header");
+    throw invalidArgument("x-amz-object-ownership", named!, `Invalid x-amz-object-ownership header: ${named}`);
   }
   const asked = aclOfHeaders(header);
   const acl = await grantsOf(asked, { owner: accountOf(identity) ?? "", bucketOwner: undefined }, services.accounts);

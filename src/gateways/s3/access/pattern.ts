@@ -14,9 +14,12 @@ export function literal(text: string): Pattern {
   return Array.from(text);
 }
 
+const surrogate = /[\ud800-\udfff]/;
+
 /** In time of both lengths multiplied at worst: no pattern is slow by intention. */
 export function matchesPattern(pattern: Pattern, text: string): boolean {
-  const characters = Array.from(text);
+  // Most text has nothing but characters of one code unit.
+  const characters: ArrayLike<string> = surrogate.test(text) ? Array.from(text) : text;
   let at = 0;
   let seen = 0;
   let star = -1;

@@ -129,7 +129,7 @@ export function answerPreflight(bucket: Bucket | undefined, request: S3Request):
   const elements = { Method: method, ResourceType: request.key === undefined ? "BUCKET" : "OBJECT" };
   const rules = bucket?.attributes.cors;
   if (rules === undefined)
-    throw new S3Error("CORSResponse", "CORSResponse: CORS is not enabled for this bucket.", { elements });
+    throw new S3Error("AccessForbidden", "CORSResponse: CORS is not enabled for this bucket.", { elements });
   const wanted = namesIn(request.header("access-control-request-headers"));
   const rule = rules.find(
     (each) => allowsOrigin(each, origin, method) && wanted.every((name) => allowsHeader(each, name)),
@@ -137,7 +137,7 @@ export function answerPreflight(bucket: Bucket | undefined, request: S3Request):
   if (rule === undefined) {
     const why =
       "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.";
-    throw new S3Error("CORSResponse", why, { elements });
+    throw new S3Error("AccessForbidden", why, { elements });
   }
   const allowed = wanted.length === 0 ? none : { "Access-Control-Allow-Headers": wanted.join(", ") };
   const age = rule.maxAge === undefined ? none : { "Access-Control-Max-Age": rule.maxAge };

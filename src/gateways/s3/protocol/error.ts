@@ -8,6 +8,7 @@ import { messageOf, StoreError } from "../../../core/errors.ts";
 const table = {
   AccessControlListNotSupported: [400, "The bucket does not allow ACLs"],
   AccessDenied: [403, "Access Denied"],
+  AccessForbidden: [403, "This CORS request is not allowed."],
   AccountProblem: [403, "There is a problem with your account."],
   AuthorizationHeaderMalformed: [400, "The authorization header that you provided is not valid."],
   AuthorizationQueryParametersError: [400, "The authorization query parameters that you provided are not valid."],
@@ -20,7 +21,6 @@ const table = {
   ],
   BucketNotEmpty: [409, "The bucket you tried to delete is not empty."],
   ConditionalRequestConflict: [409, "The conditional request cannot succeed due to a conflicting operation."],
-  CORSResponse: [403, "This CORS request is not allowed."],
   EntityTooLarge: [400, "Your proposed upload exceeds the maximum allowed object size."],
   EntityTooSmall: [400, "Your proposed upload is smaller than the minimum allowed object size."],
   ExpiredToken: [400, "The provided token has expired."],
