@@ -86,6 +86,7 @@ export class MultipartForm {
       }
       case "file":
         return this.#file(events);
+      case "epilogue":
       default:
         return false;
     }

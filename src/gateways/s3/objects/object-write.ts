@@ -72,8 +72,10 @@ async function storeLarge(services: Services, options: WriteOptions, wanted: Wan
   try {
     received = await body.stream((piece) => feed.give(writer, stretch?.encrypt(piece) ?? piece), wanted);
   } catch (error) {
+    // What the store says of itself comes before what the body did then, and aborting is a failure, too.
+    const { failure } = writer;
     await writer.abort(error instanceof StoreError ? error : new StoreError("ABORTED", "the body was refused"));
-    throw writer.failure ?? error;
+    throw failure ?? error;
   } finally {
     parking.stop();
   }
