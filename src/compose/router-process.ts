@@ -141,7 +141,8 @@ async function compose(
   const streams = isFirst ? await listen("--port", bind, config.port, openStreams) : undefined;
   closers.push(() => streams?.close());
   for (const port of [streams, responses]) if (port !== undefined) ports.push(port);
-  const gateway = await openS3(config, { host, key, datastore, router, accounts });
+  await worker?.setUp();
+  const gateway = await openS3(config, { host, key, datastore, router, accounts, status });
   closers.push(() => gateway?.close());
   const s3Port = gateway?.listener.port ?? 0;
   const [streamPort, responsePort] = [streams?.listener.port ?? 0, responses?.listener.port ?? 0];

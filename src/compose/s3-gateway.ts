@@ -5,6 +5,8 @@ import type { Host } from "../env/host.ts";
 import type { HttpLimits, HttpListener } from "../env/http.ts";
 import { openNodeDigests } from "../env/node-digests.ts";
 import { listenHttp } from "../env/node-http.ts";
+import { Metrics } from "../gateways/health/metrics.ts";
+import { opsHandler, opsPrefix } from "../gateways/health/ops-handler.ts";
 import { Access } from "../gateways/s3/access/access.ts";
 import type { AccessLog } from "../gateways/s3/access-log.ts";
 import type { Accounts } from "../gateways/s3/auth/accounts.ts";
@@ -13,6 +15,7 @@ import { Keyring } from "../gateways/s3/encryption/keyring.ts";
 import { S3Gateway } from "../gateways/s3/gateway.ts";
 import type { S3Settings, Services } from "../gateways/s3/operation.ts";
 import { refuse } from "../gateways/s3/refusal.ts";
+import type { RouterStatus } from "../router/object-requests.ts";
 import type { Router } from "../router/router.ts";
 
 export interface S3Config {
@@ -31,6 +34,8 @@ export interface S3Parts {
   readonly datastore: Datastore;
   readonly router: Router;
   readonly accounts: Accounts;
+  /** For `/-/ready` and `/-/metrics`. */
+  readonly status: () => Promise<RouterStatus>;
 }
 
 export interface RunningGateway {
@@ -69,9 +74,20 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
     settings: { ...defaultSettings, ...config.settings },
   };
   const { accessLog } = config;
-  const gateway = new S3Gateway({ services, ...(accessLog === undefined ? {} : { accessLog }) });
+  const metrics = new Metrics();
+  const observe = metrics.observe.bind(metrics);
+  const gateway = new S3Gateway({ services, observe, ...(accessLog === undefined ? {} : { accessLog }) });
+  let isClosing = false;
+  let listener: HttpListener | undefined;
+  const operations = opsHandler({
+    metrics,
+    clock: host.clock,
+    status: parts.status,
+    isClosing: () => isClosing,
+    connectionCount: () => listener?.connectionCount ?? 0,
+  });
   try {
-    const listener = await listenHttp(
+    const opened = (listener = await listenHttp(
       {
         host: config.bind,
         port: config.port,
@@ -80,13 +96,14 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
         ...(config.tls === undefined ? {} : { tls: config.tls }),
         ...(config.limits === undefined ? {} : { limits: config.limits }),
       },
-      (request) => gateway.handle(request),
-    );
+      (request) => (request.target.startsWith(opsPrefix) ? operations(request) : gateway.handle(request)),
+    ));
     const close = async (): Promise<void> => {
-      await listener.close();
+      isClosing = true;
+      await opened.close();
       await digests.close();
     };
-    return { services, listener, close };
+    return { services, listener: opened, close };
   } catch (error) {
     await digests.close();
     throw error;
