@@ -11,7 +11,7 @@ const cpuGoal = 30;
 
 export function run(context) {
   const runs = Math.min(context.runs, context.pick(3, 2));
-  return withServers(context, [s3rver], async (servers, client) => {
+  return withServers(context, context.pick([s3rver], []), async (servers, client) => {
     const costs = new Map(servers.map((server) => [server, []]));
     for (let turn = 0; turn < runs; turn++) {
       for (const server of servers) {
