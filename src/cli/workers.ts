@@ -91,6 +91,10 @@ class Workers {
   readonly #slots: readonly Slot[];
   #ports: Service["ports"] | undefined;
   #isClosing = false;
+  /** Workers that lack nothing but the shared port. */
+  readonly #setUp = new Set<number>();
+  readonly #firstIsSetUp = signal();
+  readonly #allAreSetUp = signal();
 
   constructor(host: Host, count: number, directory: DataDirectory, datastore: Datastore | undefined) {
     this.#host = host;
@@ -109,14 +113,18 @@ class Workers {
     cluster.setupPrimary({ stdio: ["inherit", "inherit", "inherit", "ipc", ...inherited] });
   }
 
-  /** The first worker alone: it makes what the others find, and its ports may be chosen by the system. */
+  /** The first worker alone, until it has made what the others find; then all of them listen together. */
   async start(): Promise<Ready> {
     try {
-      const ready = await this.#startWorker(this.#slots[0]!);
+      const first = this.#startWorker(this.#slots[0]!);
+      await Promise.race([first, this.#firstIsSetUp.given]);
+      const others = this.#slots.slice(1).map((slot) => this.#startWorker(slot));
+      const [ready] = await Promise.all([first, ...others]);
       this.#ports = ready.ports;
-      await Promise.all(this.#slots.slice(1).map((slot) => this.#startWorker(slot)));
       return ready;
     } catch (error) {
+      // Who waits for the others does not any more, and hears that it is to close.
+      this.#allAreSetUp.give();
       await this.close();
       throw error;
     }
@@ -144,6 +152,7 @@ class Workers {
     const settled = new Promise<Ready | Failure>((resolve) => (settle = resolve));
     const link = new ProcessLink(child, {
       join: () => this.#assignmentOf(slot.index),
+      setUp: () => this.#noteSetUp(slot.index),
       ready: (ready: Ready) => settle(ready),
       failed: (failure: Failure) => settle(failure),
       commit: (calls: readonly Call[]) => runCalls(this.#datastore!, calls),
@@ -165,6 +174,13 @@ class Workers {
     if ("message" in outcome) throw errorOf(outcome);
     isReady = true;
     return outcome;
+  }
+
+  #noteSetUp(index: number): Promise<void> {
+    this.#setUp.add(index);
+    this.#firstIsSetUp.give();
+    if (this.#setUp.size === this.#slots.length) this.#allAreSetUp.give();
+    return this.#allAreSetUp.given;
   }
 
   #assignmentOf(index: number): Assignment {
@@ -195,6 +211,17 @@ class Workers {
       });
     });
   }
+}
+
+interface Signal {
+  readonly given: Promise<void>;
+  readonly give: () => void;
+}
+
+function signal(): Signal {
+  let give!: () => void;
+  const given = new Promise<void>((resolve) => (give = resolve));
+  return { given, give };
 }
 
 /** Its exit code or signal, when all that it sent has come. */

@@ -20,6 +20,8 @@ export interface WorkerRole {
   /** The process that commits; undefined where the datastore is a server of its own. */
   readonly forward: Forward | undefined;
   readonly peers: ReclaimPeers;
+  /** Called when all is ready but the shared port; resolves when it is in every worker, so that they share clients. */
+  readonly setUp: () => Promise<void>;
   /** Takes what this worker does when another one asks. */
   readonly onAsked: (own: ReclaimPeers) => void;
 }

@@ -87,7 +87,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** `local` for reads; everything else goes through `forward`, all of one turn together. */
+/** `local` for reads; everything else goes through `forward`: what is asked for meanwhile, in the next group. */
 export function forwardCommits(local: Datastore, clock: Clock, forward: Forward): Datastore {
   const queue = new ForwardQueue(clock, forward);
   const reads: ReadonlySet<string> = new Set(localOperations);
@@ -112,6 +112,8 @@ class ForwardQueue {
   readonly #clock: Clock;
   readonly #forward: Forward;
   #gathered: Waiting[] = [];
+  /** One group is under way at a time: the others gather, and cost one message. */
+  #isSending = false;
   #waitingCount = 0;
   #isClosed = false;
   #drained: (() => void) | undefined;
@@ -128,7 +130,8 @@ class ForwardQueue {
         return reject(new StoreError("BUSY", `${waitingMax} commits are waiting for the datastore`));
       }
       this.#waitingCount++;
-      if (this.#gathered.push({ call, resolve, reject }) === 1) this.#clock.soon(() => void this.#send());
+      this.#gathered.push({ call, resolve, reject });
+      this.#schedule();
     });
   }
 
@@ -136,6 +139,12 @@ class ForwardQueue {
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#waitingCount > 0) await new Promise<void>((resolve) => (this.#drained = resolve));
+  }
+
+  #schedule(): void {
+    if (this.#isSending || this.#gathered.length === 0) return;
+    this.#isSending = true;
+    this.#clock.soon(() => void this.#send());
   }
 
   async #send(): Promise<void> {
@@ -148,6 +157,8 @@ class ForwardQueue {
       for (const { reject } of group) reject(error);
     }
     this.#waitingCount -= group.length;
+    this.#isSending = false;
+    this.#schedule();
     if (this.#waitingCount === 0) this.#drained?.();
   }
 }
