@@ -333,7 +333,10 @@ export function httpContract(name: string, listen: Listen): void {
           ? get("/1", "Transfer-Encoding: chunked").replace("GET", "PUT") + size.toString(16) + "\r\n"
           : put("/1", size);
         const client = await send(head);
+        // Who reads only when all is sent finds the answer gone where the connection was reset meanwhile.
+        client.socket.pause();
         await client.write(Buffer.alloc(size)).catch(ignore);
+        client.socket.resume();
         expect((await client.rest()).toString()).toMatch(/^HTTP\/1\.1 403 .*connection: close.*no$/is);
       });
 
