@@ -187,7 +187,9 @@ const otherFields =
 
 function putRequest(request: S3Request, key: string, fields: Fields, body: HttpBody): S3Request {
   const headers = headersOf(request.http.headers, fields);
-  const http: HttpRequest = { ...request.http, headers, body };
+  // Field by field: some of a request's are getters, which spreading would lose.
+  const { method, target, peer, secure } = request.http;
+  const http: HttpRequest = { method, target, peer, secure, headers, body };
   return { ...request, http, key, header: (name) => headers[name]?.trim() };
 }
 
