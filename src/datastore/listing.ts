@@ -27,6 +27,7 @@ import {
   uploadOrderKey,
 } from "./keys.ts";
 import { getRecord, parseRecord, versionRecord, type StoredUpload, type StoredVersion } from "./records.ts";
+import { VersionParser } from "./version-parser.ts";
 import type { Entry, Reader, ScanEntry, ScanRequest } from "./transaction.ts";
 
 /** Sorts after NUL and what follows a name, and before any longer name. */
@@ -38,9 +39,10 @@ export function listFiles(reader: Reader, request: ListRequest): Page<VersionRec
   const after = request.after === undefined ? undefined : cut(bytesOf(request.after));
   const start = after === undefined ? "" : (passedPrefix(place, after) ?? after + afterName);
   const [entries] = reader.scan([scanOf(Table.file, place, start)]) as [readonly ScanEntry[]];
+  const parser = new VersionParser();
   return page(entries, request.limit, ({ key, value }) => {
     const name = nameInKey(key, place.base.length + 1);
-    return versionRecord(name, parseRecord<StoredVersion>(key, value), true);
+    return versionRecord(name, parser.parse(key, value), true);
   });
 }
 
@@ -54,11 +56,12 @@ export function listVersions(reader: Reader, request: VersionsRequest): Page<Ver
   ]) as [readonly ScanEntry[], readonly ScanEntry[]];
   // Within a name that was begun on the page before, nothing is the newest.
   let previousName = from.begun;
+  const parser = new VersionParser();
   return page(merge(files, olds, place.base.length + 1), request.limit, ({ key, value }) => {
     const name = nameInKey(key, place.base.length + 1);
     const latest = key.startsWith(Table.file) || name !== previousName;
     previousName = name;
-    return versionRecord(name, parseRecord<StoredVersion>(key, value), latest);
+    return versionRecord(name, parser.parse(key, value), latest);
   });
 }
 
