@@ -1,7 +1,7 @@
 /** A router as one process: data directory or remote putters, datastore, ports. What the command line starts. */
 import { type Address, formatAddress } from "../core/address.ts";
 import { messageOf, StoreError } from "../core/errors.ts";
-import { Kernel } from "../core/kernel.ts";
+import { type ArenaSizes, Kernel } from "../core/kernel.ts";
 import { fingerprintOf, type Key } from "../core/key.ts";
 import type { Depth } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
@@ -23,15 +23,17 @@ import type { Port } from "../wire/connection-sorter.ts";
 import { type DatastoreChoice, openDatastore } from "./datastore.ts";
 import { nameOf, ownPeer, siblingsOf, type WorkerRole } from "./worker-role.ts";
 import { encryptionKeyRequests } from "./encryption-key-requests.ts";
-import { openGateway, type RunningGateway, type S3Config, type S3Parts } from "./s3-gateway.ts";
+import type { RunningGateway, S3Config, S3Parts } from "./s3-gateway.ts";
 import { rootRows, userRequests } from "./user-requests.ts";
 
 export interface RouterConfig {
   /** Data directory: volumes (unless putters are given), the embedded datastore. */
   readonly root: string;
   readonly bind: string;
-  readonly port: number;
-  readonly responsePort: number;
+  /** undefined: no byte streams are taken. */
+  readonly port: number | undefined;
+  /** undefined: no responses and requests are taken. */
+  readonly responsePort: number | undefined;
   readonly key: Key;
   /** undefined: what the directory has, or 2. */
   readonly depth: Depth | undefined;
@@ -44,6 +46,8 @@ export interface RouterConfig {
   readonly reclaim?: Partial<ReclaimSettings>;
   readonly idleTimeoutMs?: number;
   readonly spaceReserveSize?: number;
+  /** The memory that bytes pass through; as limits.ts says where it is not there. */
+  readonly arena?: ArenaSizes;
   /** One of several processes on the data directory. */
   readonly worker?: WorkerRole;
   /** S3 over HTTP; without it, none is served. */
@@ -53,7 +57,7 @@ export interface RouterConfig {
 export type Banner = readonly (readonly [label: string, value: string])[];
 
 export interface RunningRouter {
-  /** 0 where this is another worker than the first. */
+  /** 0 where there is none: in the library, and in other workers than the first. */
   readonly streamPort: number;
   readonly responsePort: number;
   /** 0 where S3 is not served. */
@@ -87,7 +91,7 @@ async function compose(
 ): Promise<RunningRouter> {
   const { bind, durability, key } = config;
   const fingerprint = fingerprintOf(key);
-  const kernel = new Kernel(key);
+  const kernel = new Kernel(key, config.arena);
   const { worker } = config;
   const directory = worker?.directory ?? (await openOwn(host, config, closers));
   const name = nameOf(directory.id, worker?.index ?? 0);
@@ -134,11 +138,13 @@ async function compose(
       handle: encryptionKeyRequests(keyring, userRequests(accounts, sealing, objectRequests(router, status))),
       putters: () => putters.found,
     });
-  const responses = isFirst ? await listen("--response-port", bind, config.responsePort, openResponses) : undefined;
+  const open = (option: string, port: number | undefined, opening: (port: number) => Promise<Port>) =>
+    isFirst && port !== undefined ? listen(option, bind, port, opening) : undefined;
+  const responses = await open("--response-port", config.responsePort, openResponses);
   closers.push(() => responses?.close());
   // Closed first: what is under way still needs all the others.
   const openStreams = (port: number): Promise<Port> => openStreamPort({ ...common, router, port });
-  const streams = isFirst ? await listen("--port", bind, config.port, openStreams) : undefined;
+  const streams = await open("--port", config.port, openStreams);
   closers.push(() => streams?.close());
   for (const port of [streams, responses]) if (port !== undefined) ports.push(port);
   await worker?.setUp();
@@ -165,9 +171,13 @@ async function compose(
   };
 }
 
-function openS3({ s3, bind }: RouterConfig, parts: S3Parts): Promise<RunningGateway> | undefined {
+async function openS3({ s3, bind, worker }: RouterConfig, parts: S3Parts): Promise<RunningGateway | undefined> {
   if (s3 === undefined) return undefined;
-  return listen("--s3-port", bind, s3.port, (port) => openGateway(parts, { ...s3, bind, port }));
+  // Only who serves S3 waits for all of it to be loaded.
+  const { openGateway } = await import("./s3-gateway.ts");
+  return listen("--s3-port", bind, s3.port, (port) =>
+    openGateway(parts, { ...s3, bind, port, withoutLifecycle: (worker?.index ?? 0) > 0 }),
+  );
 }
 
 function s3Rows({ s3, bind }: RouterConfig, port: number): Banner {

@@ -13,6 +13,7 @@ import type { Accounts } from "../gateways/s3/auth/accounts.ts";
 import { Sealing } from "../gateways/s3/auth/sealing.ts";
 import { Keyring } from "../gateways/s3/encryption/keyring.ts";
 import { S3Gateway } from "../gateways/s3/gateway.ts";
+import { LifecycleWorker } from "../gateways/s3/lifecycle/lifecycle-worker.ts";
 import type { S3Settings, Services } from "../gateways/s3/operation.ts";
 import { refuse } from "../gateways/s3/refusal.ts";
 import type { RouterStatus } from "../router/object-requests.ts";
@@ -26,6 +27,8 @@ export interface S3Config {
   readonly limits?: Partial<HttpLimits>;
   readonly settings?: Partial<S3Settings>;
   readonly accessLog?: AccessLog;
+  /** Another process on the same data carries the rules out. */
+  readonly withoutLifecycle?: boolean;
 }
 
 export interface S3Parts {
@@ -40,6 +43,7 @@ export interface S3Parts {
 
 export interface RunningGateway {
   readonly services: Services;
+  readonly lifecycle: LifecycleWorker;
   readonly listener: HttpListener;
   close(): Promise<void>;
 }
@@ -73,6 +77,7 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
     keyring,
     settings: { ...defaultSettings, ...config.settings },
   };
+  const lifecycle = new LifecycleWorker(services);
   const { accessLog } = config;
   const metrics = new Metrics();
   const observe = metrics.observe.bind(metrics);
@@ -100,10 +105,12 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
     ));
     const close = async (): Promise<void> => {
       isClosing = true;
+      await lifecycle.stop();
       await opened.close();
       await digests.close();
     };
-    return { services, listener: opened, close };
+    if (config.withoutLifecycle !== true) lifecycle.start();
+    return { services, lifecycle, listener: opened, close };
   } catch (error) {
     await digests.close();
     throw error;

@@ -198,3 +198,6 @@ export const readyTimeoutMs = 2_000;
 /** Lines of the access log that wait for the disk; further ones are dropped and counted. */
 export const accessLogWaitingSizeMax = 4 * 1024 * 1024;
 export const accessLogFlushMs = 200;
+
+/** How often it is looked whether lifecycle rules have something to do. */
+export const lifecycleIntervalMs = 3_600_000;

@@ -98,6 +98,8 @@ export type Condition =
   | { readonly kind: "absent" }
   /** There is a newest version; NOT_FOUND where there is none. */
   | { readonly kind: "present" }
+  /** The newest version refers to this object; NOT_FOUND where there is none. */
+  | { readonly kind: "object"; readonly object: ObjectId }
   /** The attribute `name` of the newest version equals `value`; NOT_FOUND where there is no version. */
   | { readonly kind: "attribute"; readonly name: string; readonly value: Json };
 

@@ -299,6 +299,17 @@ export function versionFacts(open: OpenFixture): void {
     await refused(datastore.deleteFile(bucket, "k", now, present), "NOT_FOUND");
   });
 
+  test("`object` holds where the newest version is that object, whatever its attributes", async () => {
+    const first = await writer.put(bucket, "k");
+    const condition = { kind: "object", object: first.object! } as const;
+    await writer.put(bucket, "k");
+    await refused(datastore.deleteFile(bucket, "k", now, condition), "CONFLICT");
+    await refused(datastore.deleteFile(bucket, "other", now, condition), "NOT_FOUND");
+    const second = await datastore.getVersion(bucket, "k");
+    await datastore.deleteFile(bucket, "k", now, { kind: "object", object: second!.object! });
+    expect(await datastore.getVersion(bucket, "k")).toBeUndefined();
+  });
+
   test("`attribute` holds where the newest version has the value", async () => {
     const put = await writer.put(bucket, "k", { attributes: { etag: "one", list: [1, { x: null }] } });
     const etag = (value: string) => ({ condition: { kind: "attribute", name: "etag", value } }) as const;

@@ -287,6 +287,10 @@ function checkCondition(condition: Condition, current: StoredVersion | undefined
   }
   if (current === undefined) throw new StoreError("NOT_FOUND", `${path} does not exist`);
   if (condition.kind === "present") return;
+  if (condition.kind === "object") {
+    if (current.object === condition.object) return;
+    throw new StoreError("CONFLICT", `${path}: it is another object by now`);
+  }
   const { name, value } = condition;
   if (!sameJson(current.attributes[name], value)) {
     throw new StoreError("CONFLICT", `${path}: its ${name} is not ${JSON.stringify(value)}`);

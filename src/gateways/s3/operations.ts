@@ -4,6 +4,7 @@ import { bucketEncryptionOperations } from "./buckets/bucket-encryption.ts";
 import { bucketTaggingOperations } from "./buckets/bucket-tagging.ts";
 import { bucketOperations } from "./buckets/bucket.ts";
 import { corsOperations } from "./buckets/cors.ts";
+import { lifecycleOperations } from "./buckets/lifecycle.ts";
 import { listBucketsOperations } from "./buckets/list-buckets.ts";
 import { listObjectsOperations } from "./buckets/list-objects.ts";
 import { listVersionsOperations } from "./buckets/list-versions.ts";
@@ -36,6 +37,7 @@ export const operations: readonly Operation[] = [
   ...bucketTaggingOperations,
   ...bucketOperations,
   ...corsOperations,
+  ...lifecycleOperations,
   ...listBucketsOperations,
   ...listObjectsOperations,
   ...listVersionsOperations,

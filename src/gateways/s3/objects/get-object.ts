@@ -4,6 +4,7 @@
  */
 import type { SavedObject } from "../../../datastore/datastore.ts";
 import type { HttpAnswer, HttpPiece, HttpStream } from "../../../env/http.ts";
+import { expirationHeader } from "../buckets/lifecycle.ts";
 import { type Decryption, openEncryption } from "../encryption/object-encryption.ts";
 import type { ObjectAttributes, PartSummary, VersionAttributes } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
@@ -80,6 +81,7 @@ async function openRead(call: S3Call): Promise<Read> {
   describingHeaders(attributes, headers);
   if (attributes.tags !== undefined) headers["x-amz-tagging-count"] = Object.keys(attributes.tags).length;
   lockHeaders(attributes, headers);
+  expirationHeader(services, bucket, version, headers);
   applyOverrides(query, identity.kind === "user", headers);
   const part = query.size === 0 ? undefined : partOf(query.get("partNumber"), object, attributes);
   const asked = request.header("range");

@@ -1,6 +1,7 @@
 /** PutObject. */
 import type { HttpAnswer } from "../../../env/http.ts";
 import type { Condition, Target } from "../../../datastore/datastore.ts";
+import { expirationHeader } from "../buckets/lifecycle.ts";
 import { plain, versionOf } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { empty } from "../protocol/answer.ts";
@@ -32,6 +33,7 @@ export async function putObject(call: S3Call): Promise<HttpAnswer> {
     const headers: { [name: string]: string | number } = { ETag: `"${etag}"`, ...made.encryption?.headers };
     versionHeader(call, written.version!.version, headers);
     checksumHeaders(received.checksums, "FULL_OBJECT", headers);
+    expirationHeader(services, bucket, versionOf(written.version!), headers);
     return empty(headers);
   } catch (error) {
     throw conditionError(condition, error);

@@ -1,5 +1,6 @@
 /** CreateMultipartUpload and AbortMultipartUpload. */
 import type { HttpAnswer } from "../../../env/http.ts";
+import { abortHeaders } from "../buckets/lifecycle.ts";
 import { plain, type UploadAttributes } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { noContent, xml } from "../protocol/answer.ts";
@@ -47,6 +48,7 @@ async function createUpload(call: S3Call): Promise<HttpAnswer> {
     attributes: plain(attributes),
   });
   const headers: { [name: string]: string | number } = { ...made.encryption?.headers };
+  abortHeaders(services, bucket, { key, createdAt: now }, headers);
   if (checksum !== undefined) {
     headers["x-amz-checksum-algorithm"] = checksum.algorithm;
     headers["x-amz-checksum-type"] = checksum.type;
