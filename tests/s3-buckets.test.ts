@@ -184,6 +184,9 @@ test("ListBuckets has the account's own buckets, page by page where asked", asyn
   expect([texts(rest, "Name"), text(rest, "ContinuationToken")]).toEqual([["list-c", "list-far"], undefined]);
   const far = await list({ "bucket-region": "eu-west-1" });
   expect([texts(far, "Name"), texts(far, "BucketRegion")]).toEqual([["list-far"], ["eu-west-1"]]);
+  if (as.kind !== "user") throw new Error("a user was made");
+  const limited: Identity = { kind: "user", key: { ...as.key, buckets: ["list-b", "full"] } };
+  expect(texts((await s3.run(listBucketsOperations, "ListBuckets", { as: limited })).text, "Name")).toEqual(["list-b"]);
   const bad = await s3.refused(listBucketsOperations, "ListBuckets", { as, query: { "max-buckets": "0" } });
   expect(bad.code).toBe("InvalidArgument");
   expect((await s3.refused(listBucketsOperations, "ListBuckets", { as: nobody })).code).toBe("AccessDenied");

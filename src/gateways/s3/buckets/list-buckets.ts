@@ -1,6 +1,5 @@
-/** ListBuckets: those of the account that asks. */
+/** ListBuckets: those of the account that asks; to a key that is limited to certain buckets, these. */
 import type { HttpAnswer } from "../../../env/http.ts";
-import { accountOf } from "../auth/identity.ts";
 import { bucketOf, type Bucket } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { xml } from "../protocol/answer.ts";
@@ -30,8 +29,8 @@ export const listBucketsOperations: readonly Operation[] = [
 async function listBuckets(call: S3Call): Promise<HttpAnswer> {
   const { services, request, identity } = call;
   const { query } = request;
-  const account = accountOf(identity);
-  if (account === undefined) throw new S3Error("AccessDenied");
+  if (identity.kind !== "user") throw new S3Error("AccessDenied");
+  const { account, buckets: limits } = identity.key;
   const limit = limitOf(query);
   const prefix = query.get("prefix");
   const region = query.get("bucket-region");
@@ -39,7 +38,8 @@ async function listBuckets(call: S3Call): Promise<HttpAnswer> {
   const all = (await services.datastore.listBuckets()).map(bucketOf);
   const wanted = all.filter(
     (bucket) =>
-      bucket.attributes.owner === account &&
+      bucket.attributes.owner === account.id &&
+      (limits === undefined || limits.includes(bucket.name)) &&
       bucket.name > after &&
       bucket.name.startsWith(prefix ?? "") &&
       (region === undefined || regionOf(bucket, services.settings) === region),
@@ -49,7 +49,7 @@ async function listBuckets(call: S3Call): Promise<HttpAnswer> {
   return xml(
     document(
       "ListAllMyBucketsResult",
-      await accountElement("Owner", account, services.accounts),
+      await accountElement("Owner", account.id, services.accounts),
       element(
         "Buckets",
         join(page.map((bucket) => bucketElement(bucket, isPaged ? regionOf(bucket, services.settings) : undefined))),
