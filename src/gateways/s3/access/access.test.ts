@@ -12,6 +12,7 @@ import {
 } from "../../../../tests/support/s3-access.ts";
 import { anonymous, type Identity } from "../auth/identity.ts";
 import type { BucketAttributes, Grant, Permission, VersionAttributes } from "../model.ts";
+import { S3Error } from "../protocol/error.ts";
 import { Access } from "./access.ts";
 import { allUsers, authenticatedUsers } from "./grants.ts";
 
@@ -218,6 +219,17 @@ describe("an ACL", () => {
     await expect(access.allowed(storeWith(undefined), request)).rejects.toMatchObject({ code: "NoSuchKey" });
     expect(await access.allowed(storeWith(undefined), ask({ bucket: bucket(attributes) }))).toBe(false);
   });
+});
+
+test("who may not list the bucket does not learn that a key is not there", async () => {
+  const access = new Access();
+  const error = new S3Error("NoSuchKey");
+  const told = async (by: Identity, ...statements: readonly object[]): Promise<string> =>
+    (await access.absence(services, ask({ by, bucket: bucket(policy(...statements)) }), error)).code;
+  const read = { Effect: "Allow", Action: "s3:GetObject" };
+  expect(await told(user(other), read)).toBe("AccessDenied");
+  expect(await told(user(other), read, { Effect: "Allow", Action: "s3:ListBucket" })).toBe("NoSuchKey");
+  expect(await told(user(owner), read)).toBe("NoSuchKey");
 });
 
 describe("an object of another account", () => {

@@ -11,7 +11,7 @@
  * BucketOwnerPreferred.
  */
 import type { Datastore } from "../../../datastore/datastore.ts";
-import { accountOf } from "../auth/identity.ts";
+import { accountOf, type Identity } from "../auth/identity.ts";
 import { versionOf, type Bucket, type Permission, type Version } from "../model.ts";
 import { S3Error } from "../protocol/error.ts";
 import { isReading, knownActions } from "./actions.ts";
@@ -67,8 +67,17 @@ export class Access {
   }
 
   /** Whether that is how the account is called: its twelve digits or its canonical id. */
-  isAccount(named: string, id: string): boolean {
+  isAccount(named: string, id: string | undefined): boolean {
     return named === id || named === accountNumber(id);
+  }
+
+  /**
+   * What is told of a key or version that is not there, where that is what `error` says: who may not list the bucket is
+   * not told that.
+   */
+  async absence(services: AccessServices, ask: AccessRequest, error: S3Error): Promise<S3Error> {
+    const list = { ...ask, action: "s3:ListBucket", key: undefined, versionId: undefined };
+    return (await this.allowed(services, list)) ? error : new S3Error("AccessDenied");
   }
 
   async #withVersion(services: AccessServices, ask: AccessRequest, bucket: Bucket): Promise<boolean> {
@@ -109,11 +118,14 @@ export class Access {
 
 function withinLimits({ identity, action, bucket, request }: AccessRequest): boolean {
   if (identity.kind === "anonymous") return true;
-  const { readOnly, buckets } = identity.key;
-  if (readOnly && !isReading(action)) return false;
-  if (buckets === undefined || action === "s3:ListAllMyBuckets") return true;
-  const name = bucket?.name ?? request.bucket;
-  return name !== undefined && buckets.includes(name);
+  if (identity.key.readOnly && !isReading(action)) return false;
+  return action === "s3:ListAllMyBuckets" || isForBucket(identity, bucket?.name ?? request.bucket);
+}
+
+/** Whether the key is not limited to other buckets. */
+export function isForBucket(identity: Identity, name: string | undefined): boolean {
+  if (identity.kind === "anonymous" || identity.key.buckets === undefined) return true;
+  return name !== undefined && identity.key.buckets.includes(name);
 }
 
 function isUnlimited({ identity }: AccessRequest): boolean {

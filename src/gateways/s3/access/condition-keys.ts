@@ -3,6 +3,7 @@
  * for Amazon S3"), and what it is for a request. Keys are in lower case here, but for the name of a tag.
  */
 import type { Bucket, Version } from "../model.ts";
+import { parseCopySource } from "../objects/copy-source.ts";
 import { isoDate, parseDate } from "../protocol/dates.ts";
 import { utf8Header } from "../protocol/request.ts";
 import { malformed } from "./malformed.ts";
@@ -152,11 +153,12 @@ function requestTags({ ask }: Asked): URLSearchParams | undefined {
 function copySource({ ask }: Asked): string | undefined {
   const header = headerOf(ask, "x-amz-copy-source");
   if (header === undefined) return undefined;
-  const path = header.replace(/\?versionId=.*$/, "").replace(/^\//, "");
   try {
-    return decodeURIComponent(utf8Header(path));
+    const { bucket, key } = parseCopySource(header);
+    return `${bucket}/${key}`;
   } catch {
-    return path;
+    // It will be refused for that.
+    return header;
   }
 }
 

@@ -169,6 +169,7 @@ describe("conditions", () => {
       true,
     ],
     [{ StringLike: { "s3:x-amz-copy-source": "src/pub/*" } }, header("x-amz-copy-source", "src/priv/x"), false],
+    [{ StringLike: { "s3:x-amz-copy-source": "src/pub/*" } }, header("x-amz-copy-source", "%2Fsrc%2Fpub/x"), true],
     [{ StringEquals: { "s3:RequestObjectTag/team": "red" } }, header("x-amz-tagging", "a=b&team=red"), true],
     [{ StringEquals: { "s3:RequestObjectTag/team": "red" } }, header("x-amz-tagging", "team=blue"), false],
     [

@@ -18,8 +18,9 @@ const numberPattern = /^\d{12}$/;
 const canonicalPattern = /^[0-9a-f]{64}$/;
 const arnPattern = /^arn:aws:iam::([^:]+):(root|user\/(?:[^/]+\/)*([^/*]+))$/;
 
-export function accountNumber(id: string): string {
-  const bits = Number.parseInt(id.slice(0, 12), 16);
+/** Of a bucket that has no owner it is twelve zeros. */
+export function accountNumber(id: string | undefined): string {
+  const bits = Number.parseInt((id ?? "").slice(0, 12), 16);
   return String(Number.isNaN(bits) ? 0 : bits % 1e12).padStart(12, "0");
 }
 
