@@ -305,3 +305,29 @@ describe("what is not configured", () => {
     expect((await ask("POST", `${path}/a?select&select-type=2`, "<X/>")).told).toBe("501 NotImplemented");
   });
 });
+
+test("settings that are changed at the same time are all changed", async () => {
+  const path = await bucket();
+  const tagging = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+  const cors =
+    "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>";
+  const controls =
+    "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>";
+  const block =
+    "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>";
+  const bodies = { tagging, cors, ownershipControls: controls, publicAccessBlock: block };
+  const put = await Promise.all(Object.entries(bodies).map(([name, body]) => ask("PUT", `${path}?${name}`, body)));
+  expect(put.map(({ told }) => told)).toEqual(["204", "200", "200", "200"]);
+  for (const name of Object.keys(bodies)) expect((await ask("GET", `${path}?${name}`)).told).toBe("200");
+  expect((await ask("GET", `${path}?ownershipControls`)).text).toContain("ObjectWriter");
+});
+
+test("tags of one object that are put at the same time are those of one of them, and its ACL stays", async () => {
+  const path = await bucket();
+  await ask("PUT", `${path}/a`, "x");
+  const tagging = (value: number): string =>
+    `<Tagging><TagSet><Tag><Key>k</Key><Value>${value}</Value></Tag></TagSet></Tagging>`;
+  const put = await Promise.all([1, 2, 3, 4, 5].map((value) => ask("PUT", `${path}/a?tagging`, tagging(value))));
+  expect(put.map(({ told }) => told)).toEqual(["200", "200", "200", "200", "200"]);
+  expect((await ask("GET", `${path}/a?tagging`)).text).toMatch(/<Key>k<\/Key><Value>[1-5]<\/Value>/);
+});
