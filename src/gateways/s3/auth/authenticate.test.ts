@@ -252,12 +252,6 @@ describe("what is refused", () => {
       "InvalidRequest",
       /^The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.$/,
     ],
-    [
-      "SigV2 in the query",
-      rawRequest({ target: "/b/k?AWSAccessKeyId=a&Signature=b&Expires=1", headers: { host: "h" } }),
-      "InvalidRequest",
-      /AWS4-HMAC-SHA256/,
-    ],
     ["SigV2 without a colon", changed({ authorization: "AWS HAHAHA" }), "InvalidArgument", undefined],
     ["another scheme", changed({ authorization: "Basic abc" }), "InvalidArgument", /^Unsupported Authorization Type$/],
     [
@@ -415,6 +409,30 @@ describe("presigned URLs", () => {
     const url = presign(keys, { method: "PUT", url: `${origin}/b/k`, now });
     const request = receivedRequest({ method: "PUT", url, headers: { "x-amz-acl": "public-read" } });
     expect(refusal(request)).toMatchObject({ code: "AccessDenied", elements: { HeadersNotSigned: "x-amz-acl" } });
+  });
+});
+
+describe("presigned URLs of version 2", () => {
+  const expires = now / 1_000 + 60;
+
+  function old(more = "", added = "", method = "GET"): S3Request {
+    const text = `${method}\n\n\n${expires}\n/b/k${more === "" ? "" : `?${more}`}`;
+    const signature = encodeURIComponent(createHmac("sha1", keys.secretKey).update(text).digest("base64"));
+    const query = [`AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=${expires}`, more, added];
+    const target = `/b/k?${query.filter((part) => part !== "").join("&")}`;
+    return rawRequest({ method: "GET", target, headers: { host: "h" } });
+  }
+
+  it("are taken until they expire", () => {
+    expect(authenticate(old())).toMatchObject({ type: "query", identity: { kind: "user", key: known } });
+    expect(authenticate(old("versionId=1")).type).toBe("query");
+    expect(refusal(old(), expires * 1_000).message).toBe("Request has expired");
+    expect(refusal(old("", "", "PUT")).code).toBe("SignatureDoesNotMatch");
+  });
+
+  it("let no sub-resource be added", () => {
+    expect(refusal(old("", "versionId=1")).code).toBe("SignatureDoesNotMatch");
+    expect(refusal(old("", "retention")).code).toBe("AccessDenied");
   });
 });
 

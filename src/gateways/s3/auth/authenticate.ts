@@ -1,6 +1,6 @@
 /**
- * Who sent a request: Signature Version 4 in the Authorization header or in the query. A request without signature is
- * nobody's, which may be enough; one with a wrong signature is refused whatever it asks for.
+ * Who sent a request: Signature Version 4 in the Authorization header or in the query (there Version 2 as well). A
+ * request without signature is nobody's, which may be enough; one with a wrong signature is refused whatever it asks for.
  *
  * Nothing here waits where the access key is known: verifying is a few microseconds on the path of every request.
  */
@@ -12,6 +12,7 @@ import type { AccessKey, Accounts } from "./accounts.ts";
 import { type Claim, readClaim } from "./claim.ts";
 import { anonymous, type Authentication, type PayloadMode } from "./identity.ts";
 import { readPayloadHash } from "./payload-hash.ts";
+import { type OldClaim, readOldClaim, verifyOldClaim } from "./presigned-v2.ts";
 import { wholeSeconds } from "./signed-dates.ts";
 import { canonicalRequest, scopeOf, stringToSign } from "./sigv4.ts";
 import { type SigningKey, SigningKeys } from "./signing-keys.ts";
@@ -37,6 +38,10 @@ export class Authenticator {
 
   /** Throws (or rejects with) an S3Error where the signature is wrong. `now`: milliseconds since 1970. */
   authenticate(request: S3Request, now: number): Authentication | Promise<Authentication> {
+    if (request.query.size > 0 && (request.header("authorization") ?? "") === "") {
+      const old = readOldClaim(request);
+      if (old !== undefined) return this.#authenticateOld(request, old, now);
+    }
     const claim = readClaim(request);
     if (claim === undefined) return unauthenticated(request);
     checkToken(request);
@@ -44,6 +49,13 @@ export class Authenticator {
     const key = this.#accounts.find(claim.credential.accessKey);
     if (key instanceof Promise) return key.then((found) => this.#verify(request, claim, found));
     return this.#verify(request, claim, key);
+  }
+
+  #authenticateOld(request: S3Request, claim: OldClaim, now: number): Authentication | Promise<Authentication> {
+    checkToken(request);
+    const key = this.#accounts.find(claim.accessKey);
+    if (key instanceof Promise) return key.then((found) => verifyOldClaim(request, claim, found, now));
+    return verifyOldClaim(request, claim, key, now);
   }
 
   /** In constant time. */
@@ -56,10 +68,10 @@ export class Authenticator {
 
   #verify(request: S3Request, claim: Claim, key: AccessKey | undefined): Authentication {
     if (key === undefined) throw unknownKey(claim.credential.accessKey);
-    checkAllSigned(request, claim.signedHeaders);
+    checkAllSigned(request, claim.signedNames);
     const payload = readPayloadHash(claim.payloadHash);
     const signingKey = this.#keys.find(claim.credentialText, claim.credential, key);
-    const canonical = canonicalRequest(request, claim.signedHeaders, claim.payloadHash);
+    const canonical = canonicalRequest(request, claim, claim.payloadHash);
     const scope = scopeOf(claim.credential);
     const text = stringToSign(claim.date, scope, canonical);
     if (!this.#isSame(signingKey.hmac.sign(text), claim.signature)) throw mismatch(claim, text, canonical);
@@ -123,20 +135,16 @@ function checkTime(claim: Claim, now: number, clockSkewMs: number): void {
  * What S3 acts on must be signed: every x-amz- header that was sent. The hash of the body is exempt, being in the
  * canonical request by itself.
  */
-function checkAllSigned(request: S3Request, signedHeaders: string): void {
+function checkAllSigned(request: S3Request, signedNames: readonly string[]): void {
   const unsigned: string[] = [];
   for (const name in request.http.headers) {
     if (!name.startsWith("x-amz-") || name === "x-amz-content-sha256") continue;
-    if (!isListed(signedHeaders, name)) unsigned.push(name);
+    if (!signedNames.includes(name)) unsigned.push(name);
   }
   if (unsigned.length === 0) return;
   throw new S3Error("AccessDenied", "There were headers present in the request which were not signed", {
     elements: { HeadersNotSigned: unsigned.join(", ") },
   });
-}
-
-function isListed(signedHeaders: string, name: string): boolean {
-  return `;${signedHeaders};`.includes(`;${name};`);
 }
 
 function unknownKey(accessKey: string): S3Error {

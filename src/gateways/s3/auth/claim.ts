@@ -15,6 +15,8 @@ export interface Claim {
   /** As it was written. */
   readonly credentialText: string;
   readonly signedHeaders: string;
+  /** The same, one by one. */
+  readonly signedNames: readonly string[];
   readonly signature: string;
   /** ISO 8601 basic. */
   readonly date: string;
@@ -66,7 +68,7 @@ function readHeaderClaim(request: S3Request, authorization: string): Claim {
       `Invalid credential date "${credential.date}". This date is not the same as X-Amz-Date: "${date.slice(0, 8)}".`,
     );
   }
-  checkSignedHeaders(signedHeaders);
+  const signedNames = readSignedNames(signedHeaders);
   const payloadHash = request.header("x-amz-content-sha256");
   if (payloadHash === undefined) {
     throw new S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256");
@@ -76,6 +78,7 @@ function readHeaderClaim(request: S3Request, authorization: string): Claim {
     credential,
     credentialText,
     signedHeaders,
+    signedNames,
     signature,
     date,
     signedAt,
@@ -152,8 +155,9 @@ function checkScope(credential: Credential, complain: Complaint): void {
   }
 }
 
-function checkSignedHeaders(signedHeaders: string): void {
-  if (signedHeaders.split(";").includes("host")) return;
+function readSignedNames(signedHeaders: string): readonly string[] {
+  const names = signedHeaders.split(";");
+  if (names.includes("host")) return names;
   throw new S3Error("AccessDenied", "There were headers present in the request which were not signed", {
     elements: { HeadersNotSigned: "host" },
   });
@@ -200,12 +204,13 @@ function readQueryClaim(request: S3Request): Claim {
       `Invalid credential date "${credential.date}". This date is not the same as X-Amz-Date: "${date.slice(0, 8)}".`,
     );
   }
-  checkSignedHeaders(signedHeaders);
+  const signedNames = readSignedNames(signedHeaders);
   return {
     form: "query",
     credential,
     credentialText,
     signedHeaders,
+    signedNames,
     signature,
     date,
     signedAt,

@@ -45,6 +45,29 @@ const signedParameters: ReadonlySet<string> = new Set([
   "website",
 ]);
 
+/** Parameters that are not signed and change no more than which part of a listing is shown. */
+const otherParameters: ReadonlySet<string> = new Set([
+  "AWSAccessKeyId",
+  "Signature",
+  "Expires",
+  "continuation-token",
+  "delimiter",
+  "encoding-type",
+  "fetch-owner",
+  "key-marker",
+  "list-type",
+  "marker",
+  "max-keys",
+  "max-parts",
+  "max-uploads",
+  "part-number-marker",
+  "prefix",
+  "start-after",
+  "upload-id-marker",
+  "version-id-marker",
+  "x-id",
+]);
+
 export interface OldClaim {
   readonly accessKey: string;
   readonly signature: string;
@@ -76,6 +99,14 @@ export function verifyOldClaim(
   if (now >= expiresAt) {
     const elements = { Expires: wholeSeconds(expiresAt), ServerTime: wholeSeconds(now) };
     throw new S3Error("AccessDenied", "Request has expired", { elements });
+  }
+  // Version 2 knows no newer sub-resources: added to a URL behind its back they would make another request of it.
+  const unsigned = [...request.query.keys()].filter(
+    (name) => !signedParameters.has(name) && !otherParameters.has(name),
+  );
+  if (unsigned.length > 0) {
+    const message = `Parameters that signature version 2 does not cover: ${unsigned.join(", ")}`;
+    throw new S3Error("AccessDenied", message);
   }
   const text = stringToSign(request, claim);
   const expected = createHmac("sha1", key.secretKey).update(text, "latin1").digest();

@@ -9,7 +9,10 @@ export function readBasicDate(text: string): number | undefined {
   if (match === null) return undefined;
   const [, year, month, day, hour, minute, second] = match as unknown as [string, ...(readonly string[])];
   const time = Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second!);
-  return basicDate(time) === text ? time : undefined;
+  // What is out of its range moves on to the next day, month or year.
+  const isThere =
+    +month! <= 12 && new Date(time).getUTCDate() === +day! && +hour! < 24 && +minute! < 60 && +second! < 60;
+  return isThere ? time : undefined;
 }
 
 /** A Date header. */

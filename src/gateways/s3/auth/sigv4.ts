@@ -62,14 +62,19 @@ export function trailerStringToSign(date: string, scope: string, previous: strin
   return `${algorithm}-TRAILER\n${date}\n${scope}\n${previous}\n${trailerSha256}`;
 }
 
-/** `signedHeaders` is the list as the client gave it: lower case, with semicolons. */
-export function canonicalRequest(request: S3Request, signedHeaders: string, payloadHash: string): string {
+/** Headers as the client listed them: lower case, with semicolons, and one by one. */
+export interface SignedHeaders {
+  readonly signedHeaders: string;
+  readonly signedNames: readonly string[];
+}
+
+export function canonicalRequest(request: S3Request, signed: SignedHeaders, payloadHash: string): string {
   const { headers } = request.http;
   let lines = "";
-  for (const name of signedHeaders.split(";")) lines += `${name}:${canonicalValue(headers[name])}\n`;
+  for (const name of signed.signedNames) lines += `${name}:${canonicalValue(headers[name])}\n`;
   const path = canonicalPath(request.rawPath);
   const query = canonicalQuery(request.rawQuery);
-  return `${request.http.method}\n${path}\n${query}\n${lines}\n${signedHeaders}\n${payloadHash}`;
+  return `${request.http.method}\n${path}\n${query}\n${lines}\n${signed.signedHeaders}\n${payloadHash}`;
 }
 
 const uneven = /^\s|\s$|\s\s|[\t\v\f]/;
