@@ -4,7 +4,8 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fingerprintOf, formatKey, type Key, parseKey } from "../core/key.ts";
 import { nodeRandom } from "../env/node-clock.ts";
-import { makeKeyFile, readKeyFile, serviceKey } from "./key-file.ts";
+import { makeKeyFile, readKeyFile } from "../env/node-key-file.ts";
+import { serviceKey } from "./key-file.ts";
 import { resolveSettings, type Settings } from "./settings.ts";
 
 const hex = "000102030405060708090a0b0c0d0e0f";

@@ -1,53 +1,17 @@
-/**
- * Where the shared key is found, and how it is made. A key file is 32 hex digits and a newline, for its owner's eyes
- * only (0600). It is made under another name, synced and linked into place: there whole or not at all, and of two
- * processes that begin at once one makes it and the other finds it.
- */
-import { constants } from "node:fs";
-import fs from "node:fs/promises";
+/** Where the shared key of a command is found, and which one a service makes. */
 import path from "node:path";
-import { messageOf, StoreError } from "../core/errors.ts";
-import { fingerprintOf, formatKey, type Key, keyOf, keySize, parseKey } from "../core/key.ts";
+import { StoreError } from "../core/errors.ts";
+import { type FoundKey, keyOfDirectory, readKeyFile } from "../env/node-key-file.ts";
 import type { Random } from "../env/host.ts";
 import { markerName } from "../volume/data-directory.ts";
 import type { Settings } from "./settings.ts";
-
-export interface FoundKey {
-  readonly key: Key;
-  /** The file, or the variable. */
-  readonly source: string;
-  /** What somebody should be told: made just now, readable by others. */
-  readonly notes: readonly string[];
-}
 
 /** Where client commands look, in this order. */
 export const clientKeyFiles: readonly string[] = ["data/key", "key"].map((name) => path.normalize(name));
 
 /** The key of a router or server; makes one at the first start where none is given. */
 export async function serviceKey(settings: Settings, root: string, random: Random): Promise<FoundKey> {
-  const file = path.join(root, "key");
-  const given = await givenKey(settings);
-  const kept = await readKeyFile(file);
-  if (given !== undefined) {
-    if (kept !== undefined && fingerprintOf(kept.key) !== fingerprintOf(given.key)) {
-      const other = `${fingerprintOf(given.key)} (${given.source})`;
-      const why = `${root} was written with the key ${fingerprintOf(kept.key)} (${file})`;
-      throw new StoreError(
-        "WRONG_KEY",
-        `${why}, and none of it verifies under ${other}: leave that key out, or move ${file} away`,
-      );
-    }
-    return given;
-  }
-  if (kept !== undefined) return kept;
-  if (await exists(path.join(root, markerName))) {
-    const advice = "give it with --key-file or DATA_PUTTER_KEY: under a new key none of the data would verify";
-    throw new StoreError("INVALID", `${root} holds data, but its key ${file} is not there: ${advice}`);
-  }
-  await makeDirectories(root);
-  const made = await makeKeyFile(file, random);
-  if (made !== undefined) return { key: made, source: file, notes: [`made a new key: ${file} (keep a copy of it)`] };
-  return (await readKeyFile(file))!;
+  return keyOfDirectory(root, await givenKey(settings), markerName, random);
 }
 
 /** The key of a client command. */
@@ -63,48 +27,6 @@ export async function clientKey(settings: Settings): Promise<FoundKey> {
   throw new StoreError("INVALID", `no key: neither ${tried} is there; ${advice}`);
 }
 
-/** undefined where the file is there already. */
-export async function makeKeyFile(file: string, random: Random): Promise<Key | undefined> {
-  const key = keyOf(random.bytes(keySize));
-  const fresh = `${file}.${Buffer.from(random.bytes(6)).toString("hex")}.new`;
-  const handle = await fs.open(fresh, "wx", 0o600);
-  try {
-    try {
-      await handle.writeFile(`${formatKey(key)}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    if (!(await putInPlace(fresh, file))) return undefined;
-  } finally {
-    await fs.rm(fresh, { force: true });
-  }
-  await syncDirectory(path.dirname(file));
-  return key;
-}
-
-/** undefined where there is no such file; INVALID where it holds no key. */
-export async function readKeyFile(file: string): Promise<FoundKey | undefined> {
-  let handle: fs.FileHandle;
-  try {
-    handle = await fs.open(file, constants.O_RDONLY);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new StoreError("INVALID", `the key file ${file} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-  try {
-    const bytes = Buffer.alloc(1024);
-    const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
-    const key = parseKey(bytes.subarray(0, bytesRead).toString("latin1"), file);
-    const { mode } = await handle.stat();
-    const open = process.platform !== "win32" && (mode & 0o077) !== 0;
-    const notes = open ? [`the key file ${file} can be read by others: chmod 600 ${file}`] : [];
-    return { key, source: file, notes };
-  } finally {
-    await handle.close();
-  }
-}
-
 /** From DATA_PUTTER_KEY or the file that an option names. */
 async function givenKey(settings: Settings): Promise<FoundKey | undefined> {
   const key = settings.find("key");
@@ -118,53 +40,5 @@ async function givenKey(settings: Settings): Promise<FoundKey | undefined> {
   throw new StoreError(
     "INVALID",
     `${settings.sourceOf("keyFile")}: there is no key file ${file}; "data-putter key make" makes one`,
-  );
-}
-
-/** Never over a file that is there. */
-async function putInPlace(fresh: string, file: string): Promise<boolean> {
-  try {
-    await fs.link(fresh, file);
-    return true;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST") return false;
-    // No hard links here (FAT, some network file systems): a rename is whole too, only not exclusive.
-    if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"].includes(code ?? "")) throw error;
-    if (await exists(file)) return false;
-    await fs.rename(fresh, file);
-    return true;
-  }
-}
-
-/** Makes a directory and what is missing above it, each entry synced. */
-async function makeDirectories(directory: string): Promise<void> {
-  const first = await fs.mkdir(directory, { recursive: true });
-  if (first === undefined) return;
-  for (let at = path.resolve(directory); at.length >= path.resolve(first).length; at = path.dirname(at)) {
-    await syncDirectory(path.dirname(at));
-  }
-}
-
-export async function syncDirectory(directory: string): Promise<void> {
-  // Windows cannot open directories, and keeps their entries by its own journal.
-  if (process.platform === "win32") return;
-  try {
-    const handle = await fs.open(directory, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    // A directory that may be written but not opened, or a file system without such a sync: nothing better is to be had.
-    if (!["EACCES", "EPERM", "EINVAL", "ENOTSUP"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
-  }
-}
-
-async function exists(file: string): Promise<boolean> {
-  return fs.access(file).then(
-    () => true,
-    () => false,
   );
 }

@@ -5,7 +5,8 @@ import { fingerprintOf } from "../core/key.ts";
 import { nodeRandom } from "../env/node-clock.ts";
 import { type Command, type CommandContext, note } from "./context.ts";
 import { ExitCode } from "./exit.ts";
-import { clientKey, type FoundKey, makeKeyFile, readKeyFile } from "./key-file.ts";
+import { type FoundKey, makeKeyFile, readKeyFile } from "../env/node-key-file.ts";
+import { clientKey } from "./key-file.ts";
 
 export const keyMake: Command = {
   name: "key make",

@@ -8,7 +8,7 @@
 import fs from "node:fs/promises";
 import path from "node:path";
 import { StoreError } from "../core/errors.ts";
-import { syncDirectory } from "./key-file.ts";
+import { syncDirectory } from "../env/node-key-file.ts";
 
 /** What a part belongs to. Parts of anything that differs in one of these do not fit. */
 export interface PartIdentity {

@@ -1,6 +1,8 @@
 import { pino } from "pino";
 import type { Log } from "./host.ts";
 
+export { silentLog } from "./silent-log.ts";
+
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 /** JSON lines on standard error, so that standard output stays what was asked for. */
@@ -20,10 +22,4 @@ export function nodeLog(level: LogLevel): Log {
     warn: (message, fields) => logger.warn(fields, message),
     error: (message, fields) => logger.error(fields, message),
   };
-}
-
-export const silentLog: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
-
-function ignore(): void {
-  // Nothing is said.
 }
