@@ -114,7 +114,7 @@ function matching(rule: string, holds: (text: string) => boolean): Rule<string> 
   return { rule, parse: (text) => (holds(text) ? text : undefined) };
 }
 
-function oneOf<Choice extends string>(...choices: readonly Choice[]): Rule<Choice> {
+export function oneOf<Choice extends string>(...choices: readonly Choice[]): Rule<Choice> {
   const last = choices.at(-1)!;
   return {
     rule: `${choices.slice(0, -1).join(", ")} or ${last}`,

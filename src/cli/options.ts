@@ -150,6 +150,15 @@ export const options = {
     ...rules.objectOwnership,
     commands: { router: "BucketOwnerEnforced" },
   }),
+  customerKeysOverHttp: option({
+    flag: "--sse-c-over-http",
+    argument: "FROM",
+    variables: [{ name: "DATA_PUTTER_SSE_C_OVER_HTTP" }],
+    fileKey: "sse-c-over-http",
+    about: "from where clients' encryption keys (SSE-C) are taken without TLS; whoever listens in between can read them",
+    ...rules.oneOf("loopback", "anywhere"),
+    commands: { router: "loopback" },
+  }),
   dayLength: option({
     flag: "--lifecycle-day",
     argument: "SECONDS",

@@ -80,6 +80,7 @@ function s3Config(settings: CommandContext["settings"], port: number | undefined
       domains: settings.get("s3Domains"),
       ownership: settings.get("objectOwnership"),
       dayMs: settings.get("dayLength") * 1000,
+      customerKeysOverHttp: settings.get("customerKeysOverHttp") === "anywhere",
     },
   };
 }

@@ -26,6 +26,7 @@ const samples: { readonly [Name in OptionName]?: readonly [string, string] } = {
   region: ["us-east-1", "here"],
   objectOwnership: ["BucketOwnerEnforced", "ObjectWriter"],
   dayLength: ["86400", "1"],
+  customerKeysOverHttp: ["loopback", "anywhere"],
   tlsCert: ["a.pem", "b.pem"],
   tlsKey: ["a.pem", "b.pem"],
   maxRequests: ["1024", "1"],

@@ -14,7 +14,7 @@ import { type Bucket, bucketOf } from "./model.ts";
 import type { Operation, S3Call, Services } from "./operation.ts";
 import { operations, OperationTable } from "./operations.ts";
 import { S3Error, s3ErrorOf } from "./protocol/error.ts";
-import { readRequest, type S3Request } from "./protocol/request.ts";
+import { readRequest, type S3Request, withQueryHeaders } from "./protocol/request.ts";
 import { leaf, plainDocument } from "./protocol/xml.ts";
 
 export interface GatewayOptions {
@@ -75,11 +75,12 @@ export class S3Gateway {
   async #run(state: RequestState): Promise<HttpAnswer> {
     const services = this.#services;
     const now = services.host.clock.now();
-    const request = (state.request = readRequest(state.http, state.id, services.settings.domains));
+    let request = (state.request = readRequest(state.http, state.id, services.settings.domains));
     if (request.method === "OPTIONS") return this.#preflight(state, request);
     const operation = (state.operation = this.#table.find(request));
     const checked = this.#authenticator.authenticate(request, now);
     const authentication = (state.authentication = checked instanceof Promise ? await checked : checked);
+    if (authentication.type === "query") request = state.request = withQueryHeaders(request);
     const bucket = operation.scope === "service" ? undefined : await this.#loadBucket(state, operation, request);
     const call: S3Call = {
       services,

@@ -94,7 +94,7 @@ function refuseCopyToItself(
   { metadata, tagging }: Directives,
 ): void {
   if (source.bucket.name !== bucket.name || source.key !== key || source.versionId !== undefined) return;
-  if (metadata === "REPLACE" || tagging === "REPLACE") return;
+  if (metadata === "REPLACE" || tagging === "REPLACE" || bucket.attributes.encryption !== undefined) return;
   if (changing.some((name) => request.header(name) !== undefined)) return;
   throw new S3Error(
     "InvalidRequest",

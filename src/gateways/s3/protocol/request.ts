@@ -55,6 +55,38 @@ export function readRequest(http: HttpRequest, id: string, domains: Domains): S3
   };
 }
 
+/**
+ * What a presigned URL says in its query instead of in headers, as headers: SDKs move x-amz- headers there. After the
+ * signature, which covers the query, was checked.
+ */
+export function withQueryHeaders(request: S3Request): S3Request {
+  let headers: { [name: string]: string | undefined } | undefined;
+  for (const [name, value] of request.query) {
+    const lower = name.toLowerCase();
+    if (!lower.startsWith("x-amz-") || signing.has(lower) || request.http.headers[lower] !== undefined) continue;
+    (headers ??= { ...request.http.headers })[lower] = Buffer.from(value, "utf8").toString("latin1");
+  }
+  if (headers === undefined) return request;
+  const merged = headers;
+  const { method, target, peer, secure, body } = request.http;
+  return {
+    ...request,
+    http: { method, target, peer, secure, body, headers: merged },
+    header: (name) => merged[name]?.trim(),
+  };
+}
+
+const signing: ReadonlySet<string> = new Set([
+  "x-amz-algorithm",
+  "x-amz-credential",
+  "x-amz-date",
+  "x-amz-expires",
+  "x-amz-signedheaders",
+  "x-amz-signature",
+  "x-amz-security-token",
+  "x-amz-content-sha256",
+]);
+
 function split(path: string): { bucket: string | undefined; key: string | undefined } {
   const slash = path.indexOf("/");
   if (slash < 0) return { bucket: emptyIsNone(path), key: undefined };
