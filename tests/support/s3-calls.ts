@@ -112,7 +112,7 @@ export class S3Calls {
     return {
       status: answer.status,
       headers: answer.headers,
-      text: typeof answer.body === "string" ? answer.body : "",
+      text: textOf(answer.body),
     };
   }
 
@@ -157,6 +157,11 @@ export class S3Calls {
       now: ask.now ?? 1_790_000_000_000,
     };
   }
+}
+
+function textOf(body: HttpAnswer["body"]): string {
+  if (typeof body === "string") return body;
+  return body instanceof Uint8Array ? Buffer.from(body).toString() : "";
 }
 
 export const nobody: Identity = anonymous;

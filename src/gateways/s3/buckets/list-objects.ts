@@ -3,7 +3,7 @@ import type { HttpAnswer } from "../../../env/http.ts";
 import type { Page, VersionRecord } from "../../../datastore/datastore.ts";
 import { versionOf } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
-import { xml } from "../protocol/answer.ts";
+import { longXml } from "../protocol/answer.ts";
 import { document, leaf, type Xml } from "../protocol/xml.ts";
 import { afterToken, tokenAfter } from "./continuation-token.ts";
 import { checkOptionalAttributes, isEncoded, pageSizeOf, refuse } from "./listing-query.ts";
@@ -61,7 +61,7 @@ async function listObjects(call: S3Call): Promise<HttpAnswer> {
   const { prefix, delimiter, maxKeys } = listing;
   const write = nameWriter(listing.isEncoded);
   const next = page.more && delimiter !== "" ? lastOf(page) : undefined;
-  return xml(
+  return longXml(
     document(
       "ListBucketResult",
       leaf("Name", call.bucket.name),
@@ -90,7 +90,7 @@ async function listObjectsV2(call: S3Call): Promise<HttpAnswer> {
   const owners = isOwned ? await ownersOf(call.bucket.attributes.owner, page.items, call.services.accounts) : undefined;
   const { prefix, delimiter, maxKeys } = listing;
   const write = nameWriter(listing.isEncoded);
-  return xml(
+  return longXml(
     document(
       "ListBucketResult",
       leaf("Name", call.bucket.name),

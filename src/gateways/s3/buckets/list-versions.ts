@@ -4,7 +4,7 @@ import type { Page, VersionRecord, VersionsRequest } from "../../../datastore/da
 import { versionOf } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { invalidVersionId, isVersionId } from "../objects/version-id.ts";
-import { xml } from "../protocol/answer.ts";
+import { longXml } from "../protocol/answer.ts";
 import { invalidArgument } from "../protocol/error.ts";
 import type { Query } from "../protocol/request.ts";
 import { document, leaf, type Xml } from "../protocol/xml.ts";
@@ -49,7 +49,7 @@ async function listVersions(call: S3Call): Promise<HttpAnswer> {
   const owners = await ownersOf(bucket.attributes.owner, page.items, services.accounts);
   const write = nameWriter(encoded);
   const next = page.more ? nextOf(page) : undefined;
-  return xml(
+  return longXml(
     document(
       "ListVersionsResult",
       leaf("Name", bucket.name),

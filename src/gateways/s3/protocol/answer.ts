@@ -19,6 +19,11 @@ export function xml(text: string, headers: AnswerHeaders = none): HttpAnswer {
   return { status: 200, headers: { "Content-Type": "application/xml", ...headers }, body: text };
 }
 
+/** As `xml`, for what is long: encoded once, rather than by everybody who asks how long it is. */
+export function longXml(text: string): HttpAnswer {
+  return { status: 200, headers: { "Content-Type": "application/xml" }, body: Buffer.from(text) };
+}
+
 export function json(text: string, headers: AnswerHeaders = none): HttpAnswer {
   return { status: 200, headers: { "Content-Type": "application/json", ...headers }, body: text };
 }
