@@ -43,7 +43,8 @@ export interface Call {
 }
 
 export type CallOutcome =
-  | { readonly result?: unknown }
+  /** `absent`: fields of the result that are there and undefined. */
+  | { readonly result?: unknown; readonly absent?: readonly string[] }
   | { readonly error: { readonly code: ErrorCode | undefined; readonly message: string } };
 
 /** Takes calls to where they are committed; one outcome for each. Rejects where that process has gone. */
@@ -69,10 +70,16 @@ async function runCall(datastore: Operations, { name, args, absent }: Call): Pro
   try {
     if (!operationNames.has(name)) throw new Error(`${name} is no operation of the datastore`);
     const result = await datastore[name]!(...(absent === undefined ? args : withAbsent(args, absent)));
-    return result === undefined ? {} : { result };
+    const fields = absentFields(result);
+    return fields.length === 0 ? { result } : { result, absent: fields };
   } catch (error) {
     return { error: { code: error instanceof StoreError ? error.code : undefined, message: messageOf(error) } };
   }
+}
+
+function absentFields(result: unknown): string[] {
+  if (typeof result !== "object" || result === null) return [];
+  return Object.keys(result).filter((name) => (result as { readonly [name: string]: unknown })[name] === undefined);
 }
 
 function withAbsent(args: readonly unknown[], absent: readonly number[]): unknown[] {
@@ -164,7 +171,11 @@ class ForwardQueue {
 }
 
 function settle(outcome: CallOutcome, resolve: (result: unknown) => void, reject: (error: unknown) => void): void {
-  if (!("error" in outcome)) return resolve(outcome.result);
+  if (!("error" in outcome)) {
+    const { result, absent } = outcome;
+    for (const name of absent ?? []) (result as { [name: string]: unknown })[name] = undefined;
+    return resolve(result);
+  }
   const { code, message } = outcome.error;
   reject(code === undefined ? new Error(message) : new StoreError(code, message));
 }
