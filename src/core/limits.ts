@@ -201,3 +201,5 @@ export const accessLogFlushMs = 200;
 
 /** How often it is looked whether lifecycle rules have something to do. */
 export const lifecycleIntervalMs = 3_600_000;
+/** A reader of the library's that takes no further piece for so long gives its buffers back; it goes on later. */
+export const libraryReadIdleMs = 1_000;

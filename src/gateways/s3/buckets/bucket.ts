@@ -154,7 +154,7 @@ async function getLocation({ bucket, services }: S3Call): Promise<HttpAnswer> {
 const attemptsMax = 5;
 
 /** Unfinished uploads go with it, as on AWS; versions and delete markers must have gone before. */
-async function deleteBucket({ bucket, services }: S3Call): Promise<HttpAnswer> {
+export async function deleteBucket({ bucket, services }: Pick<S3Call, "bucket" | "services">): Promise<HttpAnswer> {
   const { datastore } = services;
   const { name } = bucket;
   for (let attempt = 1; ; attempt++) {

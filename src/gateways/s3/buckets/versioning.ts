@@ -37,8 +37,17 @@ async function getVersioning({ bucket }: S3Call): Promise<HttpAnswer> {
   return xml(document("VersioningConfiguration", leaf("Status", status)));
 }
 
-async function putVersioning({ bucket, body, services }: S3Call): Promise<HttpAnswer> {
-  const versioning = readVersioning(parseXml(await body.collect(xmlSizeMax), "VersioningConfiguration"));
+async function putVersioning(call: S3Call): Promise<HttpAnswer> {
+  const versioning = readVersioning(parseXml(await call.body.collect(xmlSizeMax), "VersioningConfiguration"));
+  await setVersioning(call, versioning);
+  return empty();
+}
+
+/** InvalidBucketState where object lock needs the versions. */
+export async function setVersioning(
+  { bucket, services }: Pick<S3Call, "bucket" | "services">,
+  versioning: Versioning,
+): Promise<void> {
   if (versioning === "suspended" && bucket.attributes.lock !== undefined) {
     const why = "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.";
     throw new S3Error("InvalidBucketState", why);
@@ -49,7 +58,6 @@ async function putVersioning({ bucket, body, services }: S3Call): Promise<HttpAn
     bucket.name,
     versioning === "suspended" ? { versioning, expected } : { versioning },
   );
-  return empty();
 }
 
 function readVersioning(configuration: XmlNode): Versioning {

@@ -37,6 +37,12 @@ export const copyObjectOperations: readonly Operation[] = [
 const attemptsMax = 5;
 
 async function copyObject(call: S3Call): Promise<HttpAnswer> {
+  const { source, copied } = await copyNamed(call);
+  return answer(call, source, copied);
+}
+
+/** Copies what x-amz-copy-source names, as the other headers say. */
+export async function copyNamed(call: S3Call): Promise<{ readonly source: CopySource; readonly copied: Copied }> {
   checkKey(call.key);
   const directives = readDirectives(call);
   const condition = writeCondition(call.request.header);
@@ -45,7 +51,7 @@ async function copyObject(call: S3Call): Promise<HttpAnswer> {
     const source = await findCopySource(call);
     refuseCopyToItself(call, source, directives);
     try {
-      return answer(call, source, await copy(call, source, directives, condition));
+      return { source, copied: await copy(call, source, directives, condition) };
     } catch (error) {
       const isGone =
         error instanceof StoreError && error.code === "NOT_FOUND" && /source of the copy/.test(error.message);
@@ -102,7 +108,7 @@ function refuseCopyToItself(
   );
 }
 
-interface Copied {
+export interface Copied {
   readonly version: VersionRecord;
   readonly attributes: VersionAttributes;
   readonly made: NewObject;

@@ -30,7 +30,7 @@ function readActions({ query }: S3Call["request"]): readonly string[] {
 }
 
 /** Objects up to so many bytes are read at once: no stream is worth it. */
-const wholeSizeMax = 65_536;
+export const wholeSizeMax = 65_536;
 
 async function getObject(call: S3Call): Promise<HttpAnswer> {
   const read = await openRead(call);
