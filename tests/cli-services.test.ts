@@ -112,7 +112,7 @@ describe("wrong usage", () => {
     [["get", "1", "2"]],
     [["ls", "--frob"]],
     [["key"]],
-    [["router", "--s3-port", "9000"]],
+    [["router", "--s4-port", "9000"]],
   ])("%j: exit code 2", async (args) => {
     const outcome = await line.run(args);
     expect([outcome.code, outcome.stdout]).toEqual([2, ""]);

@@ -55,7 +55,13 @@ export class Workplace {
       ([name, value]) => value !== undefined && !/^(DATA_PUTTER_|REDIS_HOSTPORT$)/.test(name),
     );
     const search = `${path.join(this.directory, "bin")}${path.delimiter}${process.env["PATH"] ?? ""}`;
-    return { ...(Object.fromEntries(kept) as Record<string, string>), PATH: search, ...extra };
+    // A router's S3 port is free too, unless a test says which: two of them run at a time.
+    return {
+      ...(Object.fromEntries(kept) as Record<string, string>),
+      PATH: search,
+      DATA_PUTTER_S3_PORT: "0",
+      ...extra,
+    };
   }
 
   /** Runs something to its end. */
