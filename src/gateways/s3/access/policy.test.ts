@@ -52,6 +52,10 @@ describe("a statement is about those that it names", () => {
     expect(allowing({ Principal: { AWS: accountNumber(owner.id) } }, { by: user(named) })).toBe(false);
   });
 
+  test("a name like another account's canonical id is not taken for it", () => {
+    expect(allowing({ Principal: { AWS: owner.id } }, { by: user(account(owner.id, "cc")) })).toBe(false);
+  });
+
   test("NotPrincipal means all others", () => {
     const deny = { ...allow, Effect: "Deny", NotPrincipal: { AWS: other.id } } as Json;
     const { Principal: _, ...statement } = deny;
@@ -185,6 +189,7 @@ describe("conditions", () => {
     [{ "ForAllValues:StringEquals": { "s3:RequestObjectTagKeys": ["a", "b"] } }, put, true],
     [{ "ForAnyValue:StringEquals": { "s3:RequestObjectTagKeys": "a" } }, header("x-amz-tagging", "a=1&c=2"), true],
     [{ "ForAnyValue:StringEquals": { "s3:RequestObjectTagKeys": "a" } }, put, false],
+    [{ "ForAnyValue:StringNotEquals": { "s3:RequestObjectTagKeys": "a" } }, put, false],
     [{ "ForAnyValue:StringNotEquals": { "s3:RequestObjectTagKeys": "a" } }, header("x-amz-tagging", "a=1&c=2"), true],
     [
       { StringEquals: { "s3:authType": "REST-HEADER", "s3:signatureversion": "AWS4-HMAC-SHA256" } },
