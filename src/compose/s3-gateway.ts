@@ -18,6 +18,7 @@ import type { S3Settings, Services } from "../gateways/s3/operation.ts";
 import { refuse } from "../gateways/s3/refusal.ts";
 import type { RouterStatus } from "../router/object-requests.ts";
 import type { Router } from "../router/router.ts";
+import { defaultSettings } from "./s3-settings.ts";
 
 export interface S3Config {
   readonly bind: string;
@@ -47,16 +48,6 @@ export interface RunningGateway {
   readonly listener: HttpListener;
   close(): Promise<void>;
 }
-
-/** How long S3 says that a day is. */
-const dayMs = 86_400_000;
-
-export const defaultSettings: S3Settings = {
-  region: "us-east-1",
-  domains: ["localhost"],
-  ownership: "BucketOwnerEnforced",
-  dayMs,
-};
 
 export async function openGateway(parts: S3Parts, config: S3Config): Promise<RunningGateway> {
   const { host, datastore, router, accounts, key } = parts;
