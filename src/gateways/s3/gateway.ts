@@ -97,7 +97,21 @@ export class S3Gateway {
       now,
     };
     await this.#authorize(call, bucket);
-    return operation.run(call);
+    try {
+      return await operation.run(call);
+    } catch (error) {
+      throw await this.#absence(call, error);
+    }
+  }
+
+  /** That something is not there is told only to who may list the bucket. */
+  #absence(call: S3Call, error: unknown): unknown {
+    const isAbsence = error instanceof S3Error && (error.code === "NoSuchKey" || error.code === "NoSuchVersion");
+    const isReading = call.request.method === "GET" || call.request.method === "HEAD";
+    if (!isAbsence || !isReading) return error;
+    const { services, identity, authentication, request, bucket, key, now } = call;
+    const ask = { identity, authentication, request, action: "s3:ListBucket", bucket, key, now };
+    return services.access.absence(services, ask, error);
   }
 
   async #authorize(call: S3Call, bucket: Bucket | undefined): Promise<void> {

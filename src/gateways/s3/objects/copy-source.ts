@@ -33,25 +33,17 @@ export async function findCopySource(call: S3Call): Promise<CopySource> {
   const record = await services.datastore.getBucket(named.bucket);
   if (record === undefined) throw new S3Error("NoSuchBucket", undefined, { elements: { BucketName: named.bucket } });
   const bucket = bucketOf(record);
-  await services.access.authorize(services, {
-    identity,
-    authentication,
-    request,
-    action: versionId === undefined ? "s3:GetObject" : "s3:GetObjectVersion",
-    bucket,
-    key: named.key,
-    ...(versionId === undefined ? {} : { versionId }),
-    now,
-  });
-  const found = await findVersion(services, bucket, named.key, versionId).catch((error: unknown) => {
+  const action = versionId === undefined ? "s3:GetObject" : "s3:GetObjectVersion";
+  const ask = { identity, authentication, request, action, bucket, key: named.key, versionId, now };
+  await services.access.authorize(services, ask);
+  const found = await findVersion(services, bucket, named.key, versionId).catch(async (error: unknown) => {
+    if (!(error instanceof S3Error)) throw error;
     // A delete marker cannot be copied, and the request is not one to that object.
-    if (error instanceof S3Error && error.code === "MethodNotAllowed") {
-      throw new S3Error(
-        "InvalidRequest",
-        "The source of a copy request may not specifically refer to a delete marker by version id.",
-      );
+    if (error.code === "MethodNotAllowed") {
+      const message = "The source of a copy request may not specifically refer to a delete marker by version id.";
+      throw new S3Error("InvalidRequest", message);
     }
-    throw error;
+    throw await services.access.absence(services, ask, error);
   });
   const { etag } = found.version.attributes;
   checkReadConditions(request.header, etag, found.version.createdAt, "x-amz-copy-source-");

@@ -38,7 +38,7 @@ export const objectLockOperations: readonly Operation[] = [
     scope: "object",
     when: "retention",
     parameters: ["versionId"],
-    action: "s3:PutObjectRetention",
+    action: undefined,
     run: putRetention,
   },
   {
@@ -56,7 +56,7 @@ export const objectLockOperations: readonly Operation[] = [
     scope: "object",
     when: "legal-hold",
     parameters: ["versionId"],
-    action: "s3:PutObjectLegalHold",
+    action: undefined,
     run: putLegalHold,
   },
   {
@@ -147,6 +147,7 @@ async function putRetention(call: S3Call): Promise<HttpAnswer> {
   requireLock(call.bucket);
   const { now, request, key } = call;
   const wanted = readRetention(parseXml(await call.body.collect(xmlSizeMax), "Retention"), now);
+  await authorize(call, "s3:PutObjectRetention", wanted === undefined ? [] : retentionFacts(wanted, now));
   const isBypassing = wantsBypass(request) && (await mayBypass(call, key, request.query.get("versionId") ?? "null"));
   await changeVersion(call, (attributes) => {
     if (isWeaker(attributes.retention, wanted, now) && !(isBypassing && attributes.retention!.mode === "GOVERNANCE")) {
@@ -194,8 +195,25 @@ async function putLegalHold(call: S3Call): Promise<HttpAnswer> {
   const root = parseXml(await call.body.collect(xmlSizeMax), "LegalHold").only("Status");
   const status = root.value("Status");
   if (status !== "ON" && status !== "OFF") throw new S3Error("MalformedXML");
+  await authorize(call, "s3:PutObjectLegalHold", [["s3:object-lock-legal-hold", [status]]]);
   await changeVersion(call, (attributes) => ({ ...attributes, hold: status === "ON" }));
   return empty();
+}
+
+/** Policies can look at what is to be put, which the body has: so permission is asked for when it was read. */
+async function authorize(call: S3Call, action: string, facts: readonly [string, readonly string[]][]): Promise<void> {
+  const { services, identity, authentication, request, bucket, key, now } = call;
+  const versionId = request.query.get("versionId");
+  const ask = { identity, authentication, request, action, bucket, key, versionId, now, facts: new Map(facts) };
+  await services.access.authorize(services, ask);
+}
+
+function retentionFacts({ mode, until }: Retention, now: number): [string, readonly string[]][] {
+  return [
+    ["s3:object-lock-mode", [mode]],
+    ["s3:object-lock-retain-until-date", [isoDate(until)]],
+    ["s3:object-lock-remaining-retention-days", [String(Math.ceil((until - now) / dayMs))]],
+  ];
 }
 
 async function getLegalHold(call: S3Call): Promise<HttpAnswer> {
