@@ -89,7 +89,7 @@ function partsElement({ request }: S3Call, parts: readonly PartSummary[] | undef
   const listed = page.some(({ checksums }) => checksums !== undefined) ? page : [];
   return element(
     "ObjectParts",
-    leaf("TotalPartsCount", parts.length),
+    leaf("PartsCount", parts.length),
     leaf("PartNumberMarker", after),
     leaf("NextPartNumberMarker", after + page.length),
     leaf("MaxParts", limit),
