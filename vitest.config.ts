@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "sim/**/*.test.ts", "tests/**/*.test.ts"],
     // What takes long is in vitest.long.config.ts: `npm test` stays under three minutes.
-    exclude: ["tests/long/**"],
+    exclude: ["tests/long/**", "tests/clients/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

@@ -52,7 +52,7 @@ export class Workplace {
 
   environment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
     const kept = Object.entries(process.env).filter(
-      ([name, value]) => value !== undefined && !/^(DATA_PUTTER_|REDIS_HOSTPORT$)/.test(name),
+      ([name, value]) => value !== undefined && !/^(DATA_PUTTER_|AWS_|RCLONE_|RESTIC_|REDIS_HOSTPORT$)/.test(name),
     );
     const search = `${path.join(this.directory, "bin")}${path.delimiter}${process.env["PATH"] ?? ""}`;
     // A router's S3 port is free too, unless a test says which: two of them run at a time.

@@ -1,0 +1,219 @@
+/**
+ * What the clients' sessions share: a router of the built program on a real disk, a home that has nothing of its user's,
+ * and trees of files to send there and back.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type RunOptions, type Service, someBytes, Workplace } from "../support/program.ts";
+import { type ClientName, findClients, type FoundClient } from "./clients.ts";
+
+export const accessKey = "SESSIONACCESSKEY";
+export const secretKey = "session/secret+key";
+export const region = "us-east-1";
+export const megabyte = 1_000_000;
+/** More than the 1,000 of a page of a listing. */
+export const manyCount = 1_100;
+export const largeSize = 100 * megabyte;
+
+interface Started {
+  readonly place: Workplace;
+  readonly router: Service;
+  readonly port: number;
+}
+
+/** What a session is given; started before its first test. */
+export class Session {
+  readonly client: FoundClient;
+  readonly #args: readonly string[];
+  #started: Started | undefined;
+
+  constructor(client: FoundClient, args: readonly string[] = []) {
+    this.client = client;
+    this.#args = args;
+  }
+
+  async start(): Promise<void> {
+    const place = await Workplace.make();
+    await place.folder("home");
+    const args = ["router", "--root", "data", "--json", "--port", "0", "--response-port", "0", "--s3-port", "0"];
+    const all = [...args, "--access-log", "access.log", ...this.#args];
+    const env = { DATA_PUTTER_ACCESS_KEY: accessKey, DATA_PUTTER_SECRET_KEY: secretKey };
+    const router = await place.start("data-putter", all, { cwd: place.directory, env, ready: /\n/ });
+    const { s3Port } = JSON.parse(router.stdout()) as { s3Port: number };
+    this.#started = { place, router, port: s3Port };
+  }
+
+  async close(): Promise<void> {
+    const { place } = this.#running;
+    await place.remove();
+  }
+
+  get #running(): Started {
+    if (this.#started === undefined) throw new Error("the session has not begun");
+    return this.#started;
+  }
+
+  get router(): Service {
+    return this.#running.router;
+  }
+
+  get port(): number {
+    return this.#running.port;
+  }
+
+  get host(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  get endpoint(): string {
+    return `http://${this.host}`;
+  }
+
+  /** Below the session's own directory, where commands run. */
+  path(...names: readonly string[]): string {
+    return path.join(this.#running.place.directory, ...names);
+  }
+
+  /** Writes a file of that name; resolves to its path. */
+  async file(name: string, content: string | Uint8Array): Promise<string> {
+    const file = this.path(name);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, content, { mode: 0o600 });
+    return file;
+  }
+
+  /** The client itself. */
+  run(args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+    return this.command(this.client.at, args, options);
+  }
+
+  /** Any program, to its end; what it printed. Exit codes other than 0 are errors that show what was said. */
+  command(program: string, args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
+    return this.#running.place.done(program, args, this.#options(options));
+  }
+
+  /** As `command`, for one that may fail. */
+  outcome(program: string, args: readonly string[], options: Partial<RunOptions> = {}): ReturnType<Workplace["run"]> {
+    return this.#running.place.run(program, args, this.#options(options));
+  }
+
+  /** Starts something that goes on; see Workplace. */
+  background(program: string, args: readonly string[], ready: RegExp, env = {}): Promise<Service> {
+    return this.#running.place.start(program, args, { ...this.#options({ env }), ready });
+  }
+
+  #options(options: Partial<RunOptions>): RunOptions {
+    const env = {
+      HOME: this.path("home"),
+      XDG_CONFIG_HOME: this.path("home", ".config"),
+      XDG_CACHE_HOME: this.path("home", ".cache"),
+      NO_PROXY: "127.0.0.1,localhost",
+      no_proxy: "127.0.0.1,localhost",
+      ...options.env,
+    };
+    return { cwd: this.path(), timeoutMs: 110_000, ...options, env };
+  }
+
+  /** Fails unless both folders have the same files with the same bytes. */
+  async compare(one: string, other: string): Promise<void> {
+    await this.command("diff", ["-r", "--no-dereference", one, other]);
+  }
+
+  /** By a presigned URL, as somebody without keys would; the body that came back. */
+  curl(args: readonly string[]): Promise<string> {
+    return this.command("curl", ["--silent", "--show-error", "--fail", ...args]);
+  }
+}
+
+/**
+ * A client's session: the same steps for each version of it on this machine. Where there is none they are skipped, but CI
+ * has to have them all.
+ */
+export function describeSession(
+  name: ClientName,
+  steps: (session: Session) => void,
+  options: { readonly args?: readonly string[]; readonly impossible?: string | undefined } = {},
+): void {
+  const found = options.impossible === undefined ? findClients(name) : [];
+  const isWanted = process.env["CI"] === "true" && options.impossible === undefined;
+  if (found.length === 0) {
+    const why = options.impossible ?? "not installed here";
+    test.skipIf(!isWanted)(`${name}: ${why}`, () => expect(found).not.toEqual([]));
+  }
+  for (const client of found) {
+    describe(`${name} ${client.version}`, () => {
+      const session = new Session(client, options.args);
+      beforeAll(async () => {
+        process.stdout.write(`${name} ${client.version}: ${client.at}\n`);
+        await session.start();
+      });
+      afterAll(() => session.close());
+      steps(session);
+      test("nothing of all that went wrong inside the router, and it ends when it is asked to", async () => {
+        const log = await readFile(session.path("access.log"), "utf8");
+        const failed = log.split("\n").filter((line) => /"status":50[02-9]/.test(line));
+        expect(failed).toEqual([]);
+        expect(log).toMatch(/"status":200/);
+        expect(session.router.stderr()).not.toMatch(/"level":"?(error|50|fatal|60)/);
+        expect(await session.router.stop()).toBe(0);
+      });
+    });
+  }
+}
+
+/** Names that trip up who quotes, sorts or signs carelessly. */
+const hardNames = [
+  "a b/c d.txt",
+  "a+b.txt",
+  "50%.txt",
+  "%41.txt",
+  "für/漢字.txt",
+  "😀.txt",
+  "semi;colon,comma.txt",
+  "and&equals=.txt",
+  "#hash@at!.txt",
+  "(paren)~tilde'quote$.txt",
+  "dots..in/name...txt",
+  "UPPER/case.TXT",
+  "upper/case.txt",
+];
+
+/** A tree of small files with names of all kinds, an empty file, and some of several parts. */
+export async function makeTree(
+  root: string,
+  { count, sizes = [] }: { readonly count: number; readonly sizes?: readonly number[] },
+): Promise<void> {
+  const content = (seed: number): Uint8Array => someBytes(1 + ((seed * 7_919) % 3_000), seed);
+  const files: [string, Uint8Array][] = hardNames.map((name, seed) => [name, content(seed)]);
+  files.push(["empty", new Uint8Array(0)]);
+  for (let index = 0; index < count; index++) {
+    const folder = `folder-${index % 17}/deeper-${index % 5}`;
+    files.push([`${folder}/file-${index}.bin`, content(index)]);
+  }
+  for (const [index, size] of sizes.entries()) files.push([`large/${index}.bin`, someBytes(size, index)]);
+  for (const folder of new Set(files.map(([name]) => path.dirname(name)))) {
+    await mkdir(path.join(root, folder), { recursive: true });
+  }
+  for (const [name, bytes] of files) await writeFile(path.join(root, name), bytes);
+}
+
+/** How many files `makeTree` makes for that count and no large ones. */
+export function treeSize(count: number): number {
+  return count + hardNames.length + 1;
+}
+
+/** As an assertion, but at once for megabytes too. */
+export async function expectBytes(file: string, expected: Uint8Array): Promise<void> {
+  const bytes = await readFile(file);
+  expect(bytes.length).toBe(expected.length);
+  expect(bytes.equals(expected), `${file} has the bytes that it should`).toBe(true);
+}
+
+export async function digestOf(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
