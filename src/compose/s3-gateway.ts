@@ -1,8 +1,8 @@
 /** The S3 gateway of a router: its services put together, its port opened. */
 import type { Key } from "../core/key.ts";
 import type { Datastore } from "../datastore/datastore.ts";
-import type { Host } from "../env/host.ts";
-import type { HttpLimits, HttpListener } from "../env/http.ts";
+import type { Clock, Host } from "../env/host.ts";
+import type { HttpHandler, HttpLimits, HttpListener } from "../env/http.ts";
 import { openNodeDigests } from "../env/node-digests.ts";
 import { listenHttp } from "../env/node-http.ts";
 import { Metrics } from "../gateways/health/metrics.ts";
@@ -15,6 +15,7 @@ import { Keyring } from "../gateways/s3/encryption/keyring.ts";
 import { S3Gateway } from "../gateways/s3/gateway.ts";
 import { LifecycleWorker } from "../gateways/s3/lifecycle/lifecycle-worker.ts";
 import type { S3Settings, Services } from "../gateways/s3/operation.ts";
+import { httpDate } from "../gateways/s3/protocol/dates.ts";
 import { refuse } from "../gateways/s3/refusal.ts";
 import type { RouterStatus } from "../router/object-requests.ts";
 import type { Router } from "../router/router.ts";
@@ -28,6 +29,8 @@ export interface S3Config {
   readonly limits?: Partial<HttpLimits>;
   readonly settings?: Partial<S3Settings>;
   readonly accessLog?: AccessLog;
+  /** Answers have the date of the host's clock, where that is not the machine's: clients sign by it. */
+  readonly tellsTime?: boolean;
   /** Another process on the same data carries the rules out. */
   readonly withoutLifecycle?: boolean;
 }
@@ -73,6 +76,7 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
   const metrics = new Metrics();
   const observe = metrics.observe.bind(metrics);
   const gateway = new S3Gateway({ services, observe, ...(accessLog === undefined ? {} : { accessLog }) });
+  const handle = config.tellsTime === true ? dated(gateway, host.clock) : gateway.handle.bind(gateway);
   let isClosing = false;
   let listener: HttpListener | undefined;
   const operations = opsHandler({
@@ -92,7 +96,7 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
         ...(config.tls === undefined ? {} : { tls: config.tls }),
         ...(config.limits === undefined ? {} : { limits: config.limits }),
       },
-      (request) => (request.target.startsWith(opsPrefix) ? operations(request) : gateway.handle(request)),
+      (request) => (request.target.startsWith(opsPrefix) ? operations(request) : handle(request)),
     ));
     const close = async (): Promise<void> => {
       isClosing = true;
@@ -106,4 +110,11 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
     await digests.close();
     throw error;
   }
+}
+
+function dated(gateway: S3Gateway, clock: Clock): HttpHandler {
+  return async (request) => {
+    const answer = await gateway.handle(request);
+    return { ...answer, headers: { Date: httpDate(clock.now()), ...answer.headers } };
+  };
 }

@@ -35,6 +35,16 @@ export const volumeQueueMax = 65_536;
 
 /** How long the sync after a directly written group may wait for company. */
 export const bulkSyncDelayMs = 10;
+/** Small writes wait for each other where so many are expected, until so many are there. */
+export const companyMin = 4;
+export const companyMax = 32;
+/** They go when nobody came for so many looks, so far apart. */
+export const companyStillMax = 2;
+export const companyStillMs = 1;
+/** So often at most a group does not wait, after some that waited in vain. */
+export const companySkipMax = 64;
+/** Writes of so many tickets are small. */
+export const companyTicketMax = 16;
 /** A group that so many tickets have arrived of waits so long for the next bytes before it is written in pieces. */
 export const patientTicketCount = 128;
 export const groupPatienceMs = 5;
@@ -203,3 +213,5 @@ export const accessLogFlushMs = 200;
 export const lifecycleIntervalMs = 3_600_000;
 /** A reader of the library's that takes no further piece for so long gives its buffers back; it goes on later. */
 export const libraryReadIdleMs = 1_000;
+/** Room that a file system in memory must have for a store without a directory to be made there. */
+export const memoryDirectorySpaceMin = 512 * 1024 * 1024;

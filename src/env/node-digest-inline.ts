@@ -4,9 +4,13 @@
  */
 import { createHash, hash, type Hash } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { createCRC32, createCRC64, type IHasher } from "hash-wasm";
+import { createRequire } from "node:module";
+import type { IHasher } from "hash-wasm";
 import { assert } from "../core/errors.ts";
 import type { Digest, DigestAlgorithm } from "./digests.ts";
+
+/** Not imported: to look for the names in so large a file takes Node longer than to open a store. */
+const { createCRC32, createCRC64 } = createRequire(import.meta.url)("hash-wasm") as typeof import("hash-wasm");
 
 export const crc32cPolynomial = 0x82f63b78;
 export const crc64nvmePolynomial = "9a6c9329ac4bc9b5";

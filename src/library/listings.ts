@@ -1,7 +1,6 @@
 /** Listings, page by page as the caller goes on. */
 import type { Page, VersionRecord } from "../datastore/datastore.ts";
 import { pageSizeMax } from "../core/limits.ts";
-import { laterName } from "../gateways/s3/buckets/listing-xml.ts";
 import { versionOf } from "../gateways/s3/model.ts";
 import type { Services } from "../gateways/s3/operation.ts";
 import { requireBucket } from "./root-call.ts";
@@ -75,4 +74,10 @@ function versionEntry(record: VersionRecord): VersionEntry {
   const lastModified = new Date(createdAt);
   if (object === undefined) return { kind: "delete-marker", key, versionId, latest, lastModified };
   return { kind: "version", key, versionId, latest, size, etag: attributes.etag, lastModified };
+}
+
+/** The one that sorts last, by bytes of UTF-8. */
+function laterName(one: string | undefined, other: string | undefined): string | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Buffer.compare(Buffer.from(one), Buffer.from(other)) > 0 ? one : other;
 }

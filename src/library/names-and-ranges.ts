@@ -8,7 +8,8 @@ import type { CopySource, GetOptions } from "./store.ts";
 export function checkedKey(key: string): string {
   if (typeof key !== "string" || key === "") throw new StoreError("INVALID", "key: it must be a text, and not empty");
   // Half a pair would be stored as another character.
-  if (/\p{Surrogate}/u.test(key)) throw new StoreError("INVALID", `key: ${JSON.stringify(key)} is not well-formed Unicode`);
+  if (/\p{Surrogate}/u.test(key))
+    throw new StoreError("INVALID", `key: ${JSON.stringify(key)} is not well-formed Unicode`);
   checkKey(key);
   return key;
 }

@@ -12,12 +12,7 @@ import type { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 
 /** A string is stored as UTF-8. Bytes must not be changed before `put` resolves. */
-export type Body =
-  | string
-  | Uint8Array
-  | ReadableStream<Uint8Array>
-  | Readable
-  | AsyncIterable<Uint8Array | string>;
+export type Body = string | Uint8Array | ReadableStream<Uint8Array> | Readable | AsyncIterable<Uint8Array | string>;
 
 export type Versioning = "off" | "enabled" | "suspended";
 
