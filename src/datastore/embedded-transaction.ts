@@ -3,8 +3,11 @@ import type { LmdbFile } from "./lmdb-file.ts";
 import { lastByte, nameInKey, Table } from "./keys.ts";
 import type { Entry, ScanEntry, ScanRequest, Transaction } from "./transaction.ts";
 
+/** What is used of the file. */
+export type RecordFile = Pick<LmdbFile, "get" | "put" | "delete" | "range">;
+
 export class EmbeddedTransaction implements Transaction {
-  readonly #file: LmdbFile;
+  readonly #file: RecordFile;
   /** Counters that were changed, written once for all operations of the group. */
   readonly #counters = new Map<string, number>();
   readonly #shared = new Map<string, object>();
@@ -12,7 +15,7 @@ export class EmbeddedTransaction implements Transaction {
   changeCount = 0;
 
   /** `isGroup`: it lives no longer than a group's transaction, in which nobody else changes anything. */
-  constructor(file: LmdbFile, isGroup: boolean) {
+  constructor(file: RecordFile, isGroup: boolean) {
     this.#file = file;
     this.#isGroup = isGroup;
   }
