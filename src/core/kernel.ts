@@ -68,6 +68,7 @@ export class Kernel {
   readonly #memory: Uint8Array;
   readonly #exports: KernelExports;
   readonly #pools: Record<BufferKind, Pool>;
+  readonly #blockCount: number;
   /** For frames that came in two pieces. */
   readonly #frame: Uint8Array;
 
@@ -106,6 +107,7 @@ export class Kernel {
         };
       });
     };
+    this.#blockCount = sizes.block;
     this.#pools = {
       group: pool("group", sizes.group, 729, 4),
       block: pool("block", sizes.block, 65, 0),
@@ -125,6 +127,14 @@ export class Kernel {
 
   freeCount(kind: BufferKind): number {
     return this.#pools[kind].freeCount;
+  }
+
+  /**
+   * Fewer than half of the blocks are free. Who waits for a client then keeps none: half of them are always for what
+   * waits for the disk alone, however many clients do not read what they asked for.
+   */
+  get isCrowded(): boolean {
+    return this.#pools.block.freeCount * 2 < this.#blockCount;
   }
 
   /** Makes the Checksums of `count` tickets with consecutive ids from `first`. */

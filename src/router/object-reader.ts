@@ -62,7 +62,9 @@ export class ObjectReader {
     const plans = this.#plan(object, offset, length, bufferTicketCount[kind]);
     try {
       for (let ended = false; ;) {
-        while (!ended && ahead.length < readAheadCount) {
+        // Nobody knows when the next one will be asked for.
+        const aheadMax = this.#options.kernel.isCrowded ? 1 : readAheadCount;
+        while (!ended && ahead.length < aheadMax) {
           const next = await plans.next();
           if (next.done === true) ended = true;
           else ahead.push(quiet(this.#load(next.value, kind)));

@@ -212,6 +212,11 @@ export class Router {
     }
   }
 
+  /** Buffers are scarce: of pieces that wait for a client a copy should be kept instead. */
+  get isCrowded(): boolean {
+    return this.#options.kernel.isCrowded;
+  }
+
   /** All bytes of an object that is small enough to be had at once. */
   async get(object: SavedObject): Promise<Uint8Array> {
     const single = this.#reader.planSingle(object);

@@ -8,6 +8,7 @@ import { expirationHeader } from "../buckets/lifecycle.ts";
 import { type Decryption, openEncryption } from "../encryption/object-encryption.ts";
 import type { ObjectAttributes, PartSummary, VersionAttributes } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
+import type { Router } from "../../../router/router.ts";
 import { httpDate } from "../protocol/dates.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
 import { partsMax } from "../../../core/limits.ts";
@@ -43,7 +44,7 @@ async function getObject(call: S3Call): Promise<HttpAnswer> {
     const wanted = range.length === bytes.length ? bytes : bytes.subarray(range.offset, range.offset + range.length);
     return { status: read.status, headers: read.headers, body: decrypt?.(wanted) ?? wanted };
   }
-  const pieces = piecesOf(router.read(object, range.offset, range.length), decrypt);
+  const pieces = piecesOf(router, router.read(object, range.offset, range.length), decrypt);
   const body: HttpStream = { size: range.length, pieces };
   return { status: read.status, headers: read.headers, body };
 }
@@ -164,12 +165,26 @@ function addChecksums(
     checksumHeaders(attributes.checksums, attributes.checksumType, headers);
 }
 
+/**
+ * Clients decide how long a piece is on its way, so that those who do not read could hold all of the arena's buffers and
+ * stop everybody else. While buffers are scarce a piece leaves as a copy, and only one of them at a time.
+ */
 async function* piecesOf(
+  router: Router,
   pieces: AsyncGenerator<{ buffer: { data: Uint8Array; release(): void }; skip: number; take: number }>,
   decrypt: ((bytes: Uint8Array) => Uint8Array) | undefined,
 ): AsyncGenerator<HttpPiece> {
   for await (const { buffer, skip, take } of pieces) {
     const bytes = buffer.data.subarray(skip, skip + take);
-    yield { bytes: decrypt?.(bytes) ?? bytes, release: () => buffer.release() };
+    if (decrypt === undefined && !router.isCrowded) {
+      yield { bytes, release: () => buffer.release() };
+      continue;
+    }
+    const copy = decrypt?.(bytes) ?? Uint8Array.from(bytes);
+    buffer.release();
+    let release: () => void = () => undefined;
+    const gone = new Promise<void>((resolve) => (release = resolve));
+    yield { bytes: copy, release };
+    await gone;
   }
 }
