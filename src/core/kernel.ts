@@ -120,9 +120,12 @@ export class Kernel {
     return this.#pools[kind].take();
   }
 
-  /** A buffer, when one is free; first come, first served. BUSY where too many wait already. */
-  wait(kind: BufferKind): Promise<TicketBuffer> {
-    return this.#pools[kind].wait();
+  /**
+   * A buffer, when one is free; first come, first served. BUSY where too many wait already. `forClient`: who will hold it
+   * while a client sends has its turn after those who only hold theirs while the disk works; every fourth is still its.
+   */
+  wait(kind: BufferKind, forClient = false): Promise<TicketBuffer> {
+    return this.#pools[kind].wait(forClient);
   }
 
   freeCount(kind: BufferKind): number {
@@ -218,6 +221,9 @@ export class Kernel {
 class Pool {
   readonly #free: TicketBuffer[] = [];
   readonly #waiting: ((buffer: TicketBuffer) => void)[] = [];
+  /** Those who will hold one while a client sends. */
+  readonly #patient: ((buffer: TicketBuffer) => void)[] = [];
+  #turn = 0;
   readonly #kind: BufferKind;
 
   constructor(kind: BufferKind, count: number, make: () => { pages: Uint8Array; data: Uint8Array; sums: Uint8Array }) {
@@ -252,17 +258,20 @@ class Pool {
     return buffer;
   }
 
-  wait(): Promise<TicketBuffer> {
+  wait(forClient: boolean): Promise<TicketBuffer> {
     const free = this.take();
     if (free !== undefined) return Promise.resolve(free);
-    if (this.#waiting.length >= limits.bufferWaitersMax) {
-      throw new StoreError("BUSY", `all ${this.#kind} buffers are in use and ${this.#waiting.length} writers wait`);
+    const count = this.#waiting.length + this.#patient.length;
+    if (count >= limits.bufferWaitersMax) {
+      throw new StoreError("BUSY", `all ${this.#kind} buffers are in use and ${count} writers wait`);
     }
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return new Promise((resolve) => (forClient ? this.#patient : this.#waiting).push(resolve));
   }
 
   #put(buffer: TicketBuffer): void {
     this.#free.push(buffer);
-    if (this.#waiting.length > 0) this.#waiting.shift()!(this.take()!);
+    const isPatientsTurn = this.#patient.length > 0 && ++this.#turn % 4 === 0;
+    const next = (isPatientsTurn ? undefined : this.#waiting.shift()) ?? this.#patient.shift();
+    next?.(this.take()!);
   }
 }

@@ -255,7 +255,7 @@ export class ObjectWriter {
     this.#waiting = true;
     let waited: Promise<TicketBuffer>;
     try {
-      waited = this.#options.kernel.wait("block");
+      waited = this.#options.kernel.wait("block", true);
     } catch (error) {
       this.#waiting = false;
       this.fail(error as StoreError);

@@ -67,7 +67,7 @@ async function storeLarge(services: Services, options: WriteOptions, wanted: Wan
     onRoom: () => feed.wake(),
     onFailure: () => feed.wake(),
   });
-  const parking = parkWhileSlow(services.host.clock, writer, feed);
+  const parking = parkWhileSlow(services, writer, feed);
   let received: ReceivedBody;
   try {
     received = await body.stream((piece) => feed.give(writer, stretch?.encrypt(piece) ?? piece), wanted);
@@ -84,11 +84,16 @@ async function storeLarge(services: Services, options: WriteOptions, wanted: Wan
   return { written, received };
 }
 
-/** Takes the buffer back from a client that sends little or nothing: ten thousand of them do not hold ten thousand. */
-function parkWhileSlow(clock: Clock, writer: ObjectWriter, feed: Feed): { stop(): void } {
+/**
+ * Takes the buffer back from a client that sends little or nothing: ten thousand of them do not hold ten thousand. While
+ * buffers are scarce it is taken sooner: a thousand that trickle would otherwise each have its second.
+ */
+function parkWhileSlow({ host, router }: Services, writer: ObjectWriter, feed: Feed): { stop(): void } {
+  const { clock } = host;
   let timer: Timer | undefined;
   const look = (): void => {
-    if (feed.idleMs >= bufferIdleMs || writer.heldMs >= bufferHoldMs) writer.park();
+    const holdMs = router.isCrowded ? bufferIdleMs : bufferHoldMs;
+    if (feed.idleMs >= bufferIdleMs || writer.heldMs >= holdMs) writer.park();
     timer = clock.after(bufferIdleMs, look);
   };
   timer = clock.after(bufferIdleMs, look);
