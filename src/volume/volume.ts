@@ -21,6 +21,7 @@ import {
   type TicketBatch,
 } from "../core/ticket-store.ts";
 import type { Clock, DiskFile } from "../env/host.ts";
+import { Company } from "./company.ts";
 import { GroupSync } from "./group-sync.ts";
 
 export interface VolumeFiles {
@@ -58,6 +59,7 @@ export class Volume {
   readonly files: VolumeFiles;
   readonly #options: VolumeOptions;
   readonly #sync: GroupSync;
+  readonly #company: Company;
   #entriesSynced = false;
   #poison: string | undefined;
   /** The file system took the flag when opening, but not the write. */
@@ -77,6 +79,7 @@ export class Volume {
     this.#options = options;
     this.#poison = options.poison;
     this.#sync = new GroupSync(options.clock, () => this.#syncNow());
+    this.#company = new Company(options.clock);
   }
 
   get poison(): string | undefined {
@@ -144,6 +147,8 @@ export class Volume {
   #stage(staged: Staged): void {
     this.#staged.push(staged);
     this.#waitingTickets += staged.batch.count;
+    this.#company.arrived();
+    if (staged.batch.count > limits.companyTicketMax) this.#company.hurry();
     if (this.#flushing) return;
     this.#flushing = true;
     // Not at once: what arrives in the same turn of the event loop goes into the same system call.
@@ -182,6 +187,9 @@ export class Volume {
 
   async #flush(): Promise<void> {
     while (this.#staged.length > 0) {
+      const gathered = this.#staged.every(isSmall) ? this.#company.gather() : undefined;
+      if (gathered !== undefined) await gathered;
+      this.#company.left();
       const round = this.#staged.sort((a, b) => a.slot - b.slot);
       this.#staged = [];
       for (const staged of round) this.#waitingTickets -= staged.batch.count;
@@ -261,12 +269,14 @@ export class Volume {
     patienceMs: number | undefined,
   ): Promise<void> {
     this.#groupSize += group.length;
+    if (patienceMs === undefined) this.#company.written(group.length);
     let failure: BatchOutcome | undefined;
     try {
       await this.#sync.request(patienceMs);
     } catch (error) {
       failure = failureOf(error, this.#options.name);
     }
+    if (patienceMs === undefined) this.#company.confirmed(group.length);
     for (const staged of group) staged.saved(failure ?? outcomeOf(staged, conflicts));
   }
 
@@ -293,6 +303,10 @@ export class Volume {
 /** Waits for both even where one fails: the other one still uses the caller's memory and the slot. */
 async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
   for (const result of await Promise.allSettled([one, other])) if (result.status === "rejected") throw result.reason;
+}
+
+function isSmall({ batch }: Staged): boolean {
+  return batch.count <= limits.companyTicketMax;
 }
 
 /** No descriptor was left to sync a directory with: nothing is lost, and the next attempt may succeed. */
