@@ -202,10 +202,10 @@ export function httpContract(name: string, listen: Listen): void {
         expect(answer).toMatch(/^HTTP\/1\.1 403 .*connection: close.*no$/is);
       });
 
-      it("anything else is refused: 417", async () => {
+      it("anything else is not looked at", async () => {
         await serve(echo);
         const client = await send(get("/k", "Expect: tea"));
-        expect(await answerOf(client)).toMatchObject({ status: 417, body: "<expectation/>" });
+        expect((await answerOf(client)).status).toBe(200);
       });
     });
 

@@ -5,7 +5,7 @@ import type { ObjectAttributes, PartSummary } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { xml } from "../protocol/answer.ts";
 import { httpDate } from "../protocol/dates.ts";
-import { invalidArgument } from "../protocol/error.ts";
+import { invalidArgument, S3Error } from "../protocol/error.ts";
 import { document, element, leaf, type Xml } from "../protocol/xml.ts";
 import { checkReadConditions } from "./conditions.ts";
 import { checksumLeaves } from "./copy-object.ts";
@@ -47,7 +47,12 @@ async function getObjectAttributes(call: S3Call): Promise<HttpAnswer> {
 }
 
 function wantedNames(text: string | undefined): ReadonlySet<Name> {
-  const given = (text ?? "").split(",").map((name) => name.trim());
+  if (text === undefined || text === "") {
+    const rule =
+      "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty";
+    throw new S3Error("InvalidRequest", rule);
+  }
+  const given = text.split(",").map((name) => name.trim());
   const wrong = given.find((name) => !(names as readonly string[]).includes(name));
   if (wrong !== undefined) throw invalidArgument(header, wrong, "Invalid attribute name specified.");
   return new Set(given as Name[]);

@@ -4,6 +4,7 @@ import { StoreError } from "../../../core/errors.ts";
 import { completeUploadSizeMax, partSizeMin, partsMax } from "../../../core/limits.ts";
 import type { HttpAnswer } from "../../../env/http.ts";
 import { checksumAlgorithms, checksumElement, checksumHeader, type Checksums } from "../body/checksum.ts";
+import { checkedValue } from "../body/expectations.ts";
 import { completeEncryption } from "../encryption/object-encryption.ts";
 import {
   type ObjectAttributes,
@@ -21,7 +22,7 @@ import { versionHeader } from "../objects/new-object.ts";
 import { checkEarly } from "../objects/put-object.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { type AnswerHeaders, xml } from "../protocol/answer.ts";
-import { S3Error } from "../protocol/error.ts";
+import { invalidArgument, S3Error } from "../protocol/error.ts";
 import { document, leaf, parseXml, type XmlNode } from "../protocol/xml.ts";
 import { findUpload, noSuchUpload } from "./find-upload.ts";
 import { combinedChecksums, type UploadChecksum } from "./upload-checksum.ts";
@@ -95,8 +96,13 @@ function readParts(root: XmlNode): NamedPart[] {
   const named = nodes.map((node) => {
     node.only("PartNumber", "ETag", "Size", ...checksumAlgorithms.map(checksumElement));
     const text = node.requireValue("PartNumber");
-    const part = /^\d{1,6}$/.test(text) ? Number(text) : 0;
-    if (part < 1 || part > partsMax) throw new S3Error("MalformedXML", `PartNumber ${text}: must be 1 to ${partsMax}`);
+    if (!/^-?\d{1,10}$/.test(text)) throw new S3Error("MalformedXML", `PartNumber ${text}: must be a number`);
+    const part = Number(text);
+    if (part < 1) throw invalidArgument("PartNumber", text, "PartNumber must be >= 1");
+    if (part > partsMax) {
+      const rule = `Part number must be an integer between 1 and ${partsMax}, inclusive`;
+      throw invalidArgument("PartNumber", text, rule);
+    }
     const given = checksumAlgorithms.map((algorithm) => [algorithm, node.value(checksumElement(algorithm))] as const);
     const checksums = Object.fromEntries(given.filter(([, value]) => value !== undefined));
     return { part, etag: bareEtag(node.requireValue("ETag")), checksums };
@@ -162,6 +168,9 @@ function versionAttributesOf(call: S3Call, upload: Upload, parts: readonly Part[
   const { request, services } = call;
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const announced = request.header("x-amz-mp-object-size");
+  if (announced !== undefined && !/^\d{1,16}$/.test(announced)) {
+    throw new S3Error("InvalidRequest", "Value for x-amz-mp-object-size header is invalid.");
+  }
   if (announced !== undefined && Number(announced) !== size) {
     throw new S3Error(
       "InvalidRequest",
@@ -208,8 +217,9 @@ function verifyGiven({ request }: S3Call, checksum: UploadChecksum | undefined, 
   for (const algorithm of checksumAlgorithms) {
     const given = request.header(checksumHeader(algorithm));
     const stored = computed?.[algorithm];
-    if (given === undefined || stored === undefined) continue;
-    if (given !== stored && given !== stored.replace(/-\d+$/, "")) {
+    if (given === undefined) continue;
+    checkedValue(algorithm, given.replace(/-\d+$/, ""), "header");
+    if (stored !== undefined && given !== stored && given !== stored.replace(/-\d+$/, "")) {
       throw new S3Error(
         "BadDigest",
         `The ${algorithm.toLowerCase()} you specified did not match the calculated checksum.`,
