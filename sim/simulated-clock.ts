@@ -17,6 +17,8 @@ export class SimulatedClock implements Clock {
   readonly #heap: Event[] = [];
   #time = 0;
   #order = 0;
+  /** How many events have happened. */
+  eventCount = 0;
   /** What `now` shows beside the time that passed. */
   #wallOffset: number;
 
@@ -52,6 +54,7 @@ export class SimulatedClock implements Clock {
     const event = this.#next() ?? (await settlePromises().then(() => this.#next()));
     if (event === undefined) return false;
     this.#time = event.at;
+    this.eventCount++;
     event.call();
     await settlePromises();
     return true;

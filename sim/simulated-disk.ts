@@ -66,6 +66,8 @@ export class SimulatedDisk {
   /** An operation takes up to so long; one in a hundred twenty times as long. */
   delayMaxMs = 1;
   onEvent: ((event: DiskEvent) => void) | undefined;
+  /** Where a write goes that should go to `position`: anywhere else, once in a while. */
+  misdirect: ((path: string, position: number, size: number) => number | undefined) | undefined;
   usedPages = 0;
   /** Directories that a living process has taken. */
   readonly locks = new Map<string, AttachedDisk>();
@@ -112,6 +114,11 @@ export class SimulatedDisk {
     const bytes = new Uint8Array(inode.cache.size);
     inode.cache.read(bytes, 0);
     return bytes;
+  }
+
+  /** Paths of all files. */
+  files(): string[] {
+    return pathsBelow("", this.#root);
   }
 
   /** Damages a file at rest. */
@@ -394,12 +401,14 @@ class SimulatedFile implements DiskFile {
           }
         });
       const cut = this.#mode === "direct" ? bytes.length : this.#disk.random.between(0, bytes.length);
+      let at = position;
       step(() => {
         this.#checkDirect(pieces, position);
         this.#checkWrite();
-        this.#put(bytes.subarray(0, cut), position);
+        at = this.#disk.misdirect?.(this.#path, position, bytes.length) ?? position;
+        this.#put(bytes.subarray(0, cut), at);
         step(() => {
-          this.#put(bytes.subarray(cut), position + cut);
+          this.#put(bytes.subarray(cut), at + cut);
           if (Buffer.compare(join(pieces), bytes) !== 0) throw new Error(`${this.#path}: bytes changed during a write`);
           this.#disk.onEvent?.({ ...event, phase: "end" });
           step(resolve);
@@ -471,6 +480,12 @@ class SimulatedFile implements DiskFile {
     const numbers = [position, ...pieces.flatMap((piece) => [piece.byteOffset, piece.length])];
     if (numbers.some((number) => number % imagePageSize !== 0)) throw systemError("EINVAL", this.#path);
   }
+}
+
+function pathsBelow(path: string, directory: DirectoryInode): string[] {
+  return [...directory.entries].flatMap(([name, inode]) =>
+    inode.kind === "file" ? [`${path}/${name}`] : pathsBelow(`${path}/${name}`, inode),
+  );
 }
 
 function countPages(inode: Inode): number {

@@ -2,7 +2,7 @@
  * A machine of a simulation: the Host for a process on it, and what can happen to that process. The disk outlives the
  * process; a new one is started by taking a new Host.
  */
-import type { Host, Log } from "../src/env/host.ts";
+import type { Clock, Host, Log, Timer } from "../src/env/host.ts";
 import { SimulatedClock } from "./simulated-clock.ts";
 import { type AttachedDisk, SimulatedDisk, type SimulatedDiskOptions } from "./simulated-disk.ts";
 import type { CrashChoice } from "./simulated-inodes.ts";
@@ -31,6 +31,41 @@ export class Simulation {
 export interface SimulatedHost extends Host {
   readonly disk: AttachedDisk;
   readonly network: AttachedNetwork;
+  readonly clock: ProcessClock;
+}
+
+/** The clock as one process has it: its timers end with it, and its machine's wall clock can be set. */
+export class ProcessClock implements Clock {
+  readonly #clock: SimulatedClock;
+  readonly #machine: { readonly wallOffsetMs: number };
+  #alive = true;
+
+  constructor(clock: SimulatedClock, machine: { readonly wallOffsetMs: number }) {
+    this.#clock = clock;
+    this.#machine = machine;
+  }
+
+  now(): number {
+    return this.#clock.now() + this.#machine.wallOffsetMs;
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic();
+  }
+
+  after(delayMs: number, call: () => void): Timer {
+    return this.#clock.after(delayMs, () => {
+      if (this.#alive) call();
+    });
+  }
+
+  soon(call: () => void): void {
+    this.after(0, call);
+  }
+
+  kill(): void {
+    this.#alive = false;
+  }
 }
 
 export class SimulatedMachine {
@@ -38,6 +73,8 @@ export class SimulatedMachine {
   readonly disk: SimulatedDisk;
   /** Warnings and errors that its processes logged. */
   readonly logged: string[] = [];
+  /** Its wall clock, compared with the simulation's. */
+  wallOffsetMs = 0;
   readonly #simulation: Simulation;
   readonly #processes = new Set<SimulatedHost>();
 
@@ -49,7 +86,8 @@ export class SimulatedMachine {
 
   /** The Host of a new process. */
   start(): SimulatedHost {
-    const { clock, network, random } = this.#simulation;
+    const { network, random } = this.#simulation;
+    const clock = new ProcessClock(this.#simulation.clock, this);
     const note = (message: string): void => void this.logged.push(message);
     const log: Log = { debug: () => undefined, info: () => undefined, warn: note, error: note };
     const host = { disk: this.disk.attach(), network: network.attach(this.name), clock, random: random.fork(), log };
@@ -60,6 +98,7 @@ export class SimulatedMachine {
   /** `kill -9`: what the process wrote stays in the system's cache. */
   kill(host: SimulatedHost): void {
     this.#processes.delete(host);
+    host.clock.kill();
     host.disk.kill();
     host.network.kill();
   }
@@ -67,7 +106,10 @@ export class SimulatedMachine {
   /** The power goes, for all its processes. Nobody on the network is told until the machine is reached again. */
   cutPower(choice: CrashChoice = "random"): void {
     this.#simulation.network.silence(this.name);
-    for (const host of this.#processes) host.network.kill();
+    for (const host of this.#processes) {
+      host.clock.kill();
+      host.network.kill();
+    }
     this.#processes.clear();
     this.disk.crash(choice);
     this.#simulation.network.unsilence(this.name);

@@ -39,6 +39,9 @@ export class SimulatedNetwork {
   readonly connections = new Set<SimulatedConnection>();
   /** Machines that cannot be reached and reach nobody, without anyone being told. */
   readonly silent = new Set<string>();
+  /** For checkers and traces: what was delivered, and to whom. */
+  onEvent: ((what: "connect" | "bytes" | "end" | "closed", from: string, to: string, size: number) => void) | undefined;
+  readonly #partitioned = new Set<string>();
   #nextPort = firstFreePort;
 
   constructor(options: { clock: SimulatedClock; random: SimulatedRandom }) {
@@ -71,6 +74,20 @@ export class SimulatedNetwork {
     this.silent.delete(host);
   }
 
+  /** Nothing passes between the two, and nobody is told; what is sent meanwhile arrives when it is over. */
+  partition(one: string, other: string): void {
+    this.#partitioned.add(pairOf(one, other));
+  }
+
+  endPartitions(): void {
+    this.#partitioned.clear();
+    for (const connection of this.connections) connection.goOn();
+  }
+
+  isPartitioned(one: string, other: string): boolean {
+    return this.#partitioned.size > 0 && this.#partitioned.has(pairOf(one, other));
+  }
+
   takePort(): number {
     return this.#nextPort++;
   }
@@ -95,7 +112,7 @@ export class AttachedNetwork implements Network {
   kill(): void {
     this.alive = false;
     for (const [place, bound] of this.#network.bound) if (bound.machine === this) this.#network.bound.delete(place);
-    for (const connection of this.#own) connection.reset();
+    for (const connection of this.#own) connection.abandon();
   }
 
   async listen(options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener> {
@@ -123,12 +140,15 @@ export class AttachedNetwork implements Network {
     const host = isLocal ? this.host : options.host;
     const where = `${options.host}:${options.port}`;
     return new Promise((resolve, reject) => {
-      const timer = network.clock.after(options.timeoutMs, () =>
-        reject(new StoreError("UNAVAILABLE", `${where} did not answer within ${options.timeoutMs} ms`)),
-      );
+      const timer = network.clock.after(options.timeoutMs, () => {
+        if (!this.alive) return;
+        reject(new StoreError("UNAVAILABLE", `${where} did not answer within ${options.timeoutMs} ms`));
+      });
       network.clock.after(network.takeDelay(), () => {
         // Who is not there does not answer, and the timer decides.
         if (!this.alive || network.silent.has(host) || network.silent.has(this.host)) return;
+        if (network.isPartitioned(host, this.host)) return;
+        network.onEvent?.("connect", this.host, host, options.port);
         timer.cancel();
         const bound = network.bound.get(`${host}:${options.port}`);
         if (bound === undefined) {
@@ -266,6 +286,22 @@ class SimulatedConnection implements Connection {
     this.peer.#goSoon(resetError());
   }
 
+  /** The process at this end is no more: it is told nothing, and the other end of a reset. */
+  abandon(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#closedTold = true;
+    this.#keepNothing();
+    this.#writers.length = 0;
+    for (const call of this.onGone) call();
+    this.peer.#resetSoon();
+  }
+
+  /** A partition is over. */
+  goOn(): void {
+    if (this.#receiver !== undefined) this.#deliverSoon();
+  }
+
   silence(): void {
     this.#silenced = true;
     this.peer.#silenced = true;
@@ -304,10 +340,12 @@ class SimulatedConnection implements Connection {
   #deliverSoon(): void {
     if (this.#delivering || this.#paused || this.#gone || this.#silenced) return;
     if (this.#incoming.length === 0 && (!this.#incomingEnd || this.#endTold)) return;
+    if (this.#network.isPartitioned(this.localHost, this.remoteHost)) return;
     this.#delivering = true;
     this.#network.clock.after(this.#network.takeDelay(), () => {
       this.#delivering = false;
       if (this.#paused || this.#gone || this.#silenced) return;
+      if (this.#network.isPartitioned(this.localHost, this.remoteHost)) return;
       if (this.#incoming.length > 0) this.#deliver();
       else this.#tellEnd();
       this.#deliverSoon();
@@ -328,6 +366,7 @@ class SimulatedConnection implements Connection {
       else this.#incoming[0] = next.subarray(part.length);
     }
     this.#incomingSize -= chunk.length;
+    this.#network.onEvent?.("bytes", this.remoteHost, this.localHost, chunk.length);
     this.#offer(chunk);
     chunk.fill(0xdb);
     this.peer.#arrivedCount += chunk.length;
@@ -353,6 +392,7 @@ class SimulatedConnection implements Connection {
 
   #tellEnd(): void {
     this.#endTold = true;
+    this.#network.onEvent?.("end", this.remoteHost, this.localHost, 0);
     this.#receiver!.end();
     this.#closeIfDone();
     this.peer.#closeIfDone();
@@ -392,8 +432,13 @@ class SimulatedConnection implements Connection {
   #tellClosed(): void {
     if (this.#receiver === undefined || this.#closedTold) return;
     this.#closedTold = true;
+    this.#network.onEvent?.("closed", this.remoteHost, this.localHost, 0);
     this.#receiver.closed(this.#error);
   }
+}
+
+function pairOf(one: string, other: string): string {
+  return one < other ? `${one} ${other}` : `${other} ${one}`;
 }
 
 function resetError(): Error {

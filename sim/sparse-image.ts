@@ -13,6 +13,11 @@ export class SparseImage {
     return this.#pages.size;
   }
 
+  /** Where its pages are, in no particular order. */
+  get pagePositions(): number[] {
+    return [...this.#pages.keys()].map((page) => page * imagePageSize);
+  }
+
   /** Pages that writing there would add. */
   missingPages(position: number, size: number): number {
     let missing = 0;

@@ -1,0 +1,106 @@
+/**
+ * What clients asked and were told, for the checkers. Every value that a write makes has a tag, a number that is used
+ * once and kept in the version's attributes, so that whoever reads a version knows which write it is of.
+ */
+import { StoreError } from "../../src/core/errors.ts";
+import type { Versioning } from "../../src/datastore/datastore.ts";
+import type { Content } from "./contents.ts";
+
+/** What must hold of the newest version, by tag. `object`: the tags that share an object with it count, too. */
+export type Wanted =
+  | { readonly kind: "absent" | "present" }
+  | { readonly kind: "tag"; readonly tag: number }
+  | { readonly kind: "object"; readonly object: number };
+
+export type Input =
+  | { readonly kind: "put"; readonly tag: number; readonly wanted: Wanted | undefined }
+  | { readonly kind: "delete"; readonly tag: number; readonly wanted: Wanted | undefined }
+  /** `tag` undefined: the null version. */
+  | { readonly kind: "deleteVersion"; readonly tag: number | undefined }
+  | { readonly kind: "setVersioning"; readonly versioning: Versioning }
+  /** The newest version or delete marker. */
+  | { readonly kind: "newest" }
+  /** The newest version, nothing where that is a delete marker. */
+  | { readonly kind: "live" }
+  /** All versions and delete markers, newest first. */
+  | { readonly kind: "stack" };
+
+/** `unknown`: it happened, or will have, or never does. */
+export type Answer =
+  | { readonly kind: "done" }
+  | { readonly kind: "conflict" }
+  | { readonly kind: "missing" }
+  | { readonly kind: "tags"; readonly tags: readonly number[] }
+  | { readonly kind: "unknown" };
+
+export interface Operation {
+  readonly id: number;
+  readonly client: string;
+  readonly input: Input;
+  readonly calledAt: number;
+  /** Infinity while it is under way, and for ever where the answer is unknown. */
+  returnedAt: number;
+  answer: Answer;
+}
+
+export class History {
+  /** By bucket NUL key. */
+  readonly files = new Map<string, Operation[]>();
+  readonly contents = new Map<number, Content>();
+  /** The object that a tag's version refers to, where that is known. */
+  readonly objectOfTag = new Map<number, number>();
+  /** Reads and listings that were not as they have to be, found on the way. */
+  readonly violations: string[] = [];
+  operationCount = 0;
+  #next = 0;
+  #nextTag = 1;
+
+  newTag(content: Content): number {
+    const tag = this.#nextTag++;
+    this.contents.set(tag, content);
+    return tag;
+  }
+
+  now(): number {
+    return ++this.#next;
+  }
+
+  begin(bucket: string, key: string, client: string, input: Input): Operation {
+    const calledAt = this.now();
+    const operation: Operation = {
+      id: calledAt,
+      client,
+      input,
+      calledAt,
+      returnedAt: Number.POSITIVE_INFINITY,
+      answer: { kind: "unknown" },
+    };
+    const name = `${bucket}\0${key}`;
+    const known = this.files.get(name);
+    if (known === undefined) this.files.set(name, [operation]);
+    else known.push(operation);
+    return operation;
+  }
+
+  end(operation: Operation, answer: Answer): void {
+    operation.answer = answer;
+    if (answer.kind !== "unknown") operation.returnedAt = this.now();
+  }
+
+  violation(text: string): void {
+    this.violations.push(text);
+  }
+}
+
+/** What a refusal tells of a write: that it did not happen and why, or nothing. */
+export function answerOf(error: unknown): Answer {
+  if (!(error instanceof StoreError)) return { kind: "unknown" };
+  if (error.code === "CONFLICT") return { kind: "conflict" };
+  return error.code === "NOT_FOUND" ? { kind: "missing" } : { kind: "unknown" };
+}
+
+/** Errors that no fault explains: bugs. */
+export function isBug(error: unknown): boolean {
+  if (error instanceof StoreError) return error.code === "INVALID" || error.code === "INCOMPATIBLE";
+  return (error as { code?: unknown }).code === undefined;
+}
