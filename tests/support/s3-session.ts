@@ -5,7 +5,6 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readlinkSync } from "node:fs";
 import { parseXml, XmlElement } from "@rgrove/parse-xml";
-import { expect } from "vitest";
 import type { RunningRouter } from "../../src/compose/router-process.ts";
 import type { HttpLimits } from "../../src/env/http.ts";
 import type { Log } from "../../src/env/host.ts";
@@ -210,14 +209,16 @@ function logTo(lines: string[]): Log {
   return { debug: add("debug"), info: add("info"), warn: add("warn"), error: add("error") };
 }
 
-/** An error as S3 tells it: XML with Code, Message and RequestId, the request's id in a header too. */
-export function expectError(answer: RawAnswer): void {
-  expect(answer.headers.get("content-type")).toBe("application/xml");
-  const said = elementsOf(answer.body);
-  expect(said.get("Code")).toMatch(/^[A-Za-z.0-9]+$/);
-  expect(said.get("Message")).not.toBe("");
-  expect(said.get("RequestId")).toBe(answer.headers.get("x-amz-request-id"));
-  expect(said.get("RequestId")).toMatch(/^[0-9A-F]{16}$/);
+/** What is wrong with an error: S3 tells it in XML with Code, Message and RequestId, the request's id in a header too. */
+export function problemOf({ status, headers, body }: RawAnswer): string | undefined {
+  if (status < 400) return `${status} is no error`;
+  if (headers.get("content-type") !== "application/xml") return `its type is ${headers.get("content-type")}`;
+  const said = elementsOf(body);
+  if (!/^[A-Za-z.0-9]+$/.test(said.get("Code") ?? "")) return `its code is ${said.get("Code")}`;
+  if ((said.get("Message") ?? "") === "") return "it says nothing";
+  const id = headers.get("x-amz-request-id") ?? "";
+  if (!/^[0-9A-F]{16}$/.test(id)) return `its request id is ${JSON.stringify(id)}`;
+  return said.get("RequestId") === id ? undefined : "its request ids differ";
 }
 
 /** The children of an error's root element; throws where it is not well-formed. */

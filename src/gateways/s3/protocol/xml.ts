@@ -2,7 +2,7 @@
  * XML out and in. Out: strings, because a page of a listing is a thousand elements and nothing else is as fast. In: a
  * strict parser that knows no entities but the five of XML itself, so that there is nothing to expand.
  */
-import { parseXml as parseDocument, XmlElement, XmlText, XmlCdata, XmlError } from "@rgrove/parse-xml";
+import { parseXml as parseDocument, XmlDocumentType, XmlElement, XmlText, XmlCdata, XmlError } from "@rgrove/parse-xml";
 import { S3Error } from "./error.ts";
 
 /** Text that is XML already. */
@@ -131,8 +131,11 @@ export class XmlNode {
 export function parseXml(body: Uint8Array, ...roots: readonly string[]): XmlNode {
   const text = decodeUtf8(body);
   try {
-    const { root } = parseDocument(text);
-    if (root !== null && roots.includes(localName(root.name))) return new XmlNode(root);
+    const parsed = parseDocument(text, { preserveDocumentType: true });
+    const { root } = parsed;
+    // No document of S3's has a type of its own; what a DTD says would be passed over.
+    const isTyped = parsed.children.some((child) => child instanceof XmlDocumentType);
+    if (root !== null && !isTyped && roots.includes(localName(root.name))) return new XmlNode(root);
   } catch (error) {
     // A body nested too deeply ends in a RangeError.
     if (error instanceof XmlError || error instanceof RangeError) {
