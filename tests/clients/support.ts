@@ -117,9 +117,10 @@ export class Session {
     return { cwd: this.path(), timeoutMs: 110_000, ...options, env };
   }
 
-  /** Fails unless both folders have the same files with the same bytes. */
-  async compare(one: string, other: string): Promise<void> {
-    await this.command("diff", ["-r", "--no-dereference", one, other]);
+  /** What `diff -r` says of two folders: nothing where they have the same files with the same bytes. */
+  async differences(one: string, other: string): Promise<string> {
+    const { stdout, stderr } = await this.outcome("diff", ["-r", "--brief", one, other]);
+    return stdout + stderr;
   }
 
   /** By a presigned URL, as somebody without keys would; the body that came back. */
