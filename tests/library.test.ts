@@ -86,7 +86,8 @@ describe("bodies", () => {
     expect(await whole(await read())).toBe(md5(bytes));
     expect(await whole((await read()).stream())).toBe(md5(bytes));
     expect(await whole((await read()).node())).toBe(md5(bytes));
-    expect(new Uint8Array(await new Response((await read()).stream() as never).arrayBuffer())).toEqual(bytes);
+    const response = new Response((await read()).stream() as never);
+    expect(md5(new Uint8Array(await response.arrayBuffer()))).toBe(md5(bytes));
   });
 
   test("a body is read once, and says so", async () => {
@@ -104,16 +105,16 @@ describe("bodies", () => {
   });
 
   test("a source is asked for no more than the store can take", async () => {
-    let made = 0;
+    const source = { made: 0 };
     async function* endless(): AsyncGenerator<Uint8Array> {
-      for (; made < 2000; made++) yield new Uint8Array(65_536);
+      for (; source.made < 2000; source.made++) yield new Uint8Array(65_536);
     }
     const abort = new AbortController();
     const putting = store.put("photos", "much", endless(), { signal: abort.signal });
-    while (made < 50) await new Promise((resolve) => setImmediate(resolve));
+    while (source.made < 50) await new Promise((resolve) => setImmediate(resolve));
     abort.abort();
     expect(await codeOf(putting)).toBe("ABORTED");
-    expect(made).toBeLessThan(2000);
+    expect(source.made).toBeLessThan(2000);
   });
 });
 
@@ -184,13 +185,13 @@ describe("reading", () => {
     for (const size of [10, 200_000]) {
       const bytes = new Uint8Array(randomBytes(size));
       await store.put("photos", "range", bytes);
-      const part = async (range: object): Promise<Uint8Array> =>
-        (await store.get("photos", "range", { range: range as never }))!.body.bytes();
-      expect(await part({ offset: 3, length: 4 })).toEqual(bytes.slice(3, 7));
-      expect(await part({ offset: 3 })).toEqual(bytes.slice(3));
-      expect(await part({ offset: size - 2, length: 100 })).toEqual(bytes.slice(-2));
-      expect(await part({ suffix: 4 })).toEqual(bytes.slice(-4));
-      expect(await part({ suffix: 2 * size })).toEqual(bytes);
+      const part = async (range: object): Promise<string> =>
+        md5(await (await store.get("photos", "range", { range: range as never }))!.body.bytes());
+      expect(await part({ offset: 3, length: 4 })).toBe(md5(bytes.slice(3, 7)));
+      expect(await part({ offset: 3 })).toBe(md5(bytes.slice(3)));
+      expect(await part({ offset: size - 2, length: 100 })).toBe(md5(bytes.slice(-2)));
+      expect(await part({ suffix: 4 })).toBe(md5(bytes.slice(-4)));
+      expect(await part({ suffix: 2 * size })).toBe(md5(bytes));
       expect(await codeOf(part({ offset: size }))).toBe("INVALID");
       expect(await codeOf(part({ offset: -1 }))).toBe("INVALID");
     }

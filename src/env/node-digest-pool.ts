@@ -78,6 +78,8 @@ class DigestThread {
 
   constructor(onGone: () => void) {
     this.#worker = new Worker(digestWorkerSource, {
+      // Not what this process was started with: `--input-type=module` would make the source another one.
+      execArgv: [],
       eval: true,
       // By its path: what is evaluated has none of its own to look from.
       workerData: {

@@ -4,17 +4,16 @@ import { startRouter } from "../compose/router-process.ts";
 import { defaultSettings } from "../compose/s3-settings.ts";
 import { StoreError } from "../core/errors.ts";
 import type { ArenaSizes } from "../core/kernel.ts";
-import { parseKey } from "../core/key.ts";
-import type { Clock, Host, Log } from "../env/host.ts";
+import type { Clock, Log } from "../env/host.ts";
 import { openNodeDigests } from "../env/node-digests.ts";
-import { nodeHost } from "../env/node-host.ts";
-import { type FoundKey, keyOfDirectory } from "../env/node-key-file.ts";
+import { keyOfDirectory } from "../env/node-key-file.ts";
 import { silentLog } from "../env/silent-log.ts";
 import { Access } from "../gateways/s3/access/access.ts";
 import { Sealing } from "../gateways/s3/auth/sealing.ts";
 import { Keyring } from "../gateways/s3/encryption/keyring.ts";
 import type { Services } from "../gateways/s3/operation.ts";
 import { markerName } from "../volume/data-directory.ts";
+import { givenKey, hostOf } from "./given.ts";
 import { LocalStore } from "./local-store.ts";
 import type { Store } from "./store.ts";
 
@@ -77,15 +76,6 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
     await digests.close();
   };
   return new LocalStore({ root, services, close });
-}
-
-export function hostOf(log: Log, clock: Clock | undefined): Host {
-  const host = nodeHost(log);
-  return clock === undefined ? host : { ...host, clock };
-}
-
-export function givenKey(key: string | undefined): FoundKey | undefined {
-  return key === undefined ? undefined : { key: parseKey(key, "key"), source: "key", notes: [] };
 }
 
 /** Whoever can open the directory can read all that is in it anyway. */

@@ -10,8 +10,8 @@ import { keyOfDirectory } from "../env/node-key-file.ts";
 import { silentLog } from "../env/silent-log.ts";
 import type { Services } from "../gateways/s3/operation.ts";
 import { markerName } from "../volume/data-directory.ts";
+import { givenKey, hostOf } from "./given.ts";
 import { makeMemoryDirectory, type MemoryDirectory } from "./memory-directory.ts";
-import { givenKey, hostOf } from "./open-store.ts";
 import type { ClientConfig, Server, ServerUser, StartServerOptions } from "./server.ts";
 import type { Credentials } from "./store.ts";
 
