@@ -11,6 +11,7 @@ import type { S3Request } from "../protocol/request.ts";
 import type { AccessKey, Accounts } from "./accounts.ts";
 import { type Claim, readClaim } from "./claim.ts";
 import { anonymous, type Authentication, type PayloadMode } from "./identity.ts";
+import { KnownHeads } from "./known-heads.ts";
 import { readPayloadHash } from "./payload-hash.ts";
 import { type OldClaim, readOldClaim, verifyOldClaim } from "./presigned-v2.ts";
 import { wholeSeconds } from "./signed-dates.ts";
@@ -28,6 +29,7 @@ export class Authenticator {
   readonly #accounts: Pick<Accounts, "find">;
   readonly #clockSkewMs: number;
   readonly #keys = new SigningKeys();
+  readonly #heads = new KnownHeads();
   readonly #expected = Buffer.alloc(signatureSize);
   readonly #provided = Buffer.alloc(signatureSize);
 
@@ -42,7 +44,7 @@ export class Authenticator {
       const old = readOldClaim(request);
       if (old !== undefined) return this.#authenticateOld(request, old, now);
     }
-    const claim = readClaim(request);
+    const claim = readClaim(request, this.#heads);
     if (claim === undefined) return unauthenticated(request);
     checkToken(request);
     checkTime(claim, now, this.#clockSkewMs);

@@ -5,6 +5,7 @@
 import * as limits from "../../../core/limits.ts";
 import { S3Error, invalidArgument } from "../protocol/error.ts";
 import type { S3Request } from "../protocol/request.ts";
+import type { KnownHead, KnownHeads } from "./known-heads.ts";
 import { unsignedPayload } from "./payload-hash.ts";
 import { basicDate, readBasicDate, readHttpDate } from "./signed-dates.ts";
 import { algorithm, type Credential, readCredential, serviceName, terminal } from "./sigv4.ts";
@@ -29,7 +30,7 @@ export interface Claim {
 }
 
 /** Undefined where the request is not signed at all. */
-export function readClaim(request: S3Request): Claim | undefined {
+export function readClaim(request: S3Request, known: KnownHeads): Claim | undefined {
   const { query } = request;
   const authorization = request.header("authorization");
   const inQuery = query.size > 0 && isSignedQuery(request);
@@ -39,7 +40,7 @@ export function readClaim(request: S3Request): Claim | undefined {
       "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified";
     throw invalidArgument("Authorization", authorization, message);
   }
-  return readHeaderClaim(request, authorization);
+  return readHeaderClaim(request, authorization, known);
 }
 
 function isSignedQuery({ query }: S3Request): boolean {
@@ -54,25 +55,23 @@ function oldVersion(): S3Error {
 
 // ── header ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function readHeaderClaim(request: S3Request, authorization: string): Claim {
-  if (!authorization.startsWith(algorithm)) throw otherMechanism(authorization);
-  const { credentialText, signedHeaders, signature } = readComponents(authorization.slice(algorithm.length));
-  const credential = readCredential(credentialText);
-  if (credential === undefined) {
-    throw malformed('the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".');
-  }
-  checkScope(credential, malformed);
-  const { date, signedAt } = dateOf(request);
-  if (credential.date !== date.slice(0, 8)) {
+function readHeaderClaim(request: S3Request, authorization: string, known: KnownHeads): Claim {
+  const before = known.find(authorization);
+  const { head, signature } =
+    before === undefined ? readHead(authorization) : { head: before, signature: known.signatureOf(authorization) };
+  const { credential, credentialText, signedHeaders } = head;
+  const { date, signedAt } = dateOf(request, known);
+  if (!date.startsWith(credential.date)) {
     throw malformed(
       `Invalid credential date "${credential.date}". This date is not the same as X-Amz-Date: "${date.slice(0, 8)}".`,
     );
   }
-  const signedNames = readSignedNames(signedHeaders);
+  const signedNames = before?.signedNames ?? readSignedNames(signedHeaders);
   const payloadHash = request.header("x-amz-content-sha256");
   if (payloadHash === undefined) {
     throw new S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256");
   }
+  if (before === undefined) known.keep(authorization, { ...head, signedNames }, signature);
   return {
     form: "header",
     credential,
@@ -85,6 +84,17 @@ function readHeaderClaim(request: S3Request, authorization: string): Claim {
     expiresSeconds: undefined,
     payloadHash,
   };
+}
+
+function readHead(authorization: string): { head: Omit<KnownHead, "signedNames">; signature: string } {
+  if (!authorization.startsWith(algorithm)) throw otherMechanism(authorization);
+  const { credentialText, signedHeaders, signature } = readComponents(authorization.slice(algorithm.length));
+  const credential = readCredential(credentialText);
+  if (credential === undefined) {
+    throw malformed('the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".');
+  }
+  checkScope(credential, malformed);
+  return { head: { credential, credentialText, signedHeaders }, signature };
 }
 
 function otherMechanism(authorization: string): S3Error {
@@ -124,9 +134,9 @@ function malformed(why: string, elements: { readonly [name: string]: string } = 
 }
 
 /** x-amz-date before Date: some clients cannot set the latter, others only that. */
-function dateOf(request: S3Request): { date: string; signedAt: number } {
+function dateOf(request: S3Request, known: KnownHeads): { date: string; signedAt: number } {
   const text = request.header("x-amz-date") ?? request.header("date") ?? "";
-  const basic = readBasicDate(text);
+  const basic = known.date(text);
   if (basic !== undefined) return { date: text, signedAt: basic };
   const http = readHttpDate(text);
   if (http !== undefined) return { date: basicDate(http), signedAt: http };

@@ -47,11 +47,9 @@ export function stringToSign(date: string, scope: string, canonicalRequest: stri
   return `${algorithm}\n${date}\n${scope}\n${sha256OfLatin1(canonicalRequest)}`;
 }
 
-const notAscii = /[\u0080-\uffff]/;
-
 /** Headers can hold any byte; each is one character here. */
 function sha256OfLatin1(text: string): string {
-  return hash("sha256", notAscii.test(text) ? Buffer.from(text, "latin1") : text, "hex");
+  return hash("sha256", Buffer.byteLength(text) === text.length ? text : Buffer.from(text, "latin1"), "hex");
 }
 
 export function chunkStringToSign(date: string, scope: string, previous: string, chunkSha256: string): string {
@@ -77,12 +75,13 @@ export function canonicalRequest(request: S3Request, signed: SignedHeaders, payl
   return `${request.http.method}\n${path}\n${query}\n${lines}\n${signed.signedHeaders}\n${payloadHash}`;
 }
 
+const blank = /\s/;
 const uneven = /^\s|\s$|\s\s|[\t\v\f]/;
 
 function canonicalValue(value: unknown): string {
   // The names are the client's: "constructor" finds something that is no header.
   if (typeof value !== "string") return "";
-  return uneven.test(value) ? value.trim().replace(/\s+/g, " ") : value;
+  return blank.test(value) && uneven.test(value) ? value.trim().replace(/\s+/g, " ") : value;
 }
 
 const plainPath = /^[A-Za-z0-9\-._~/]*$/;

@@ -99,7 +99,7 @@ function emptyIsNone(text: string): string | undefined {
 
 /** `bucket.domain`, without port, in any case. */
 function bucketOfHost(host: string | undefined, domains: Domains): string | undefined {
-  if (host === undefined) return undefined;
+  if (host === undefined || domains.length === 0) return undefined;
   const name = host.replace(/:\d+$/, "").toLowerCase();
   for (const domain of domains) {
     if (name.length > domain.length + 1 && name.endsWith(`.${domain}`)) return name.slice(0, -domain.length - 1);
