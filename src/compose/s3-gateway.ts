@@ -16,7 +16,6 @@ import { S3Gateway } from "../gateways/s3/gateway.ts";
 import { LifecycleWorker } from "../gateways/s3/lifecycle/lifecycle-worker.ts";
 import type { S3Settings, Services } from "../gateways/s3/operation.ts";
 import { httpDate } from "../gateways/s3/protocol/dates.ts";
-import { refuse } from "../gateways/s3/refusal.ts";
 import type { RouterStatus } from "../router/object-requests.ts";
 import type { Router } from "../router/router.ts";
 import { defaultSettings } from "./s3-settings.ts";
@@ -92,7 +91,7 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
         host: config.bind,
         port: config.port,
         log: host.log,
-        refuse,
+        refuse: (refusal) => gateway.refuse(refusal),
         ...(config.tls === undefined ? {} : { tls: config.tls }),
         ...(config.limits === undefined ? {} : { limits: config.limits }),
       },

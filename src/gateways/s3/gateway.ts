@@ -3,7 +3,7 @@
  * the bucket, check permission, run the operation, and turn whatever was thrown into S3's XML.
  */
 import { messageOf } from "../../core/errors.ts";
-import type { HttpAnswer, HttpRequest } from "../../env/http.ts";
+import type { HttpAnswer, HttpRefusal, HttpRequest } from "../../env/http.ts";
 import { accountNumber } from "./access/principals.ts";
 import type { AccessLog } from "./access-log.ts";
 import { Authenticator } from "./auth/authenticate.ts";
@@ -15,7 +15,8 @@ import type { Operation, S3Call, Services } from "./operation.ts";
 import { operations, OperationTable } from "./operations.ts";
 import { S3Error, s3ErrorOf } from "./protocol/error.ts";
 import { readRequest, type S3Request, withQueryHeaders } from "./protocol/request.ts";
-import { leaf, plainDocument } from "./protocol/xml.ts";
+import { leaf, legalText, plainDocument } from "./protocol/xml.ts";
+import { errorOfRefusal } from "./refusal.ts";
 
 export interface GatewayOptions {
   readonly services: Services;
@@ -70,6 +71,14 @@ export class S3Gateway {
     const finished = { ...answer, headers };
     this.#observe(state, finished, code, began);
     return finished;
+  }
+
+  /** For what the HTTP server does not let through to `handle`. */
+  refuse(refusal: HttpRefusal): HttpAnswer {
+    const error = errorOfRefusal(refusal);
+    const id = this.#nextId();
+    const headers = { "x-amz-request-id": id, "Content-Type": "application/xml", ...error.headers };
+    return { status: error.status, headers, body: errorDocument(error, id, "") };
   }
 
   async #run(state: RequestState): Promise<HttpAnswer> {
@@ -214,16 +223,16 @@ function errorAnswer(error: S3Error, { http, id, request }: RequestState): HttpA
   return { status: error.status, headers: { "Content-Type": "application/xml", ...error.headers }, body };
 }
 
-/** Also for what the HTTP server refuses before there is a request. */
-export function errorDocument(error: S3Error, id: string, resource: string): string {
+/** Well-formed, whatever the client said that is repeated here. */
+function errorDocument(error: S3Error, id: string, resource: string): string {
   const { code, message, elements } = error;
-  const more = Object.entries(elements).map(([name, value]) => leaf(name, value));
+  const more = Object.entries(elements).map(([name, value]) => leaf(name, legalText(value)));
   return plainDocument(
     "Error",
     leaf("Code", code),
-    leaf("Message", message),
+    leaf("Message", legalText(message)),
     ...more,
-    leaf("Resource", resource),
+    leaf("Resource", legalText(resource)),
     leaf("RequestId", id),
     leaf("HostId", id),
   );

@@ -1,6 +1,5 @@
 /** What the HTTP server refuses before S3 sees it, in S3's words. */
-import type { HttpAnswer, HttpRefusal } from "../../env/http.ts";
-import { errorDocument } from "./gateway.ts";
+import type { HttpRefusal } from "../../env/http.ts";
 import { type S3Code, S3Error } from "./protocol/error.ts";
 
 const codes: { readonly [Reason in HttpRefusal["reason"]]: S3Code } = {
@@ -14,9 +13,7 @@ const codes: { readonly [Reason in HttpRefusal["reason"]]: S3Code } = {
   failure: "InternalError",
 };
 
-export function refuse(refusal: HttpRefusal): HttpAnswer {
-  const error = new S3Error(codes[refusal.reason], refusal.message);
-  const headers: { [name: string]: string } = { "Content-Type": "application/xml" };
-  if (refusal.reason === "busy") headers["Retry-After"] = "1";
-  return { status: refusal.status, headers, body: errorDocument(error, "", "") };
+export function errorOfRefusal({ reason, status, message }: HttpRefusal): S3Error {
+  const headers: { [name: string]: string } = reason === "busy" ? { "Retry-After": "1" } : {};
+  return new S3Error(codes[reason], message, { status, headers });
 }

@@ -46,6 +46,13 @@ export function escapeText(text: string): Xml {
   return text.replace(specials, escapeCharacter) as Xml;
 }
 
+/** What XML 1.0 has no characters for, replaced: in errors, which every client has to be able to read. */
+export function legalText(text: string): string {
+  return text.replace(illegal, "\ufffd");
+}
+
+const illegal = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
+
 function escapeCharacter(character: string): string {
   switch (character) {
     case "&":
