@@ -48,7 +48,7 @@ function runRouter(context: CommandContext): Promise<ExitCode> {
       putters: settings.find("putters") ?? [],
       datastore: settings.get("datastore"),
       durability: settings.get("durability"),
-      s3: { ...s3Config(settings, ports?.["s3Port"]), ...(access === undefined ? {} : { accessLog: access.log }) },
+      s3: { ...s3Config(settings), ...(access === undefined ? {} : { accessLog: access.log }) },
       ...(worker === undefined ? {} : { worker }),
       ...(accessKey === undefined || secretKey === undefined ? {} : { rootKeys: { accessKey, secretKey } }),
     });
@@ -64,10 +64,11 @@ function runRouter(context: CommandContext): Promise<ExitCode> {
   return runService(context, "router", count === 1 ? start : (host, root) => startMany(context, host, root, count));
 }
 
-function s3Config(settings: CommandContext["settings"], port: number | undefined): NonNullable<RouterConfig["s3"]> {
+function s3Config(settings: CommandContext["settings"]): NonNullable<RouterConfig["s3"]> {
   const [cert, key] = [settings.find("tlsCert"), settings.find("tlsKey")];
   return {
-    port: port ?? settings.get("s3Port"),
+    // Also of a worker in the place of another: under the number that all asked for (0, perhaps) the port is shared.
+    port: settings.get("s3Port"),
     ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
     limits: {
       requestsMax: settings.get("maxRequests"),

@@ -1,0 +1,284 @@
+/**
+ * The processes that are killed: one router, a router of several workers, or a router and two servers; on one data
+ * directory for all rounds.
+ */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { cp, rm, writeFile } from "node:fs/promises";
+import net from "node:net";
+import path from "node:path";
+import { access } from "./client.mjs";
+
+const startTimeoutMs = 30_000;
+/** A directory stays locked until the last worker of a primary that was killed has ended. */
+const lockedTimeoutMs = 10_000;
+const saidSizeMax = 64 * 1024;
+
+/** One process, and what it started. */
+class Program {
+  #child;
+  #said = "";
+  #ended;
+
+  constructor(executable, args, environment) {
+    this.#child = spawn(process.execPath, [executable, ...args], {
+      env: environment,
+      stdio: ["ignore", "pipe", "pipe"],
+      // A group of its own: what it starts is killed with it.
+      detached: true,
+    });
+    this.#ended = new Promise((resolve) => this.#child.once("close", () => resolve()));
+    this.#child.stderr.on("data", (text) => (this.#said = (this.#said + text).slice(-saidSizeMax)));
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  get isRunning() {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  get said() {
+    return this.#said;
+  }
+
+  /** What it says of itself when it serves; undefined where it ended before. */
+  async ready() {
+    let line = "";
+    const said = new Promise((resolve) => {
+      this.#child.stdout.on("data", (text) => {
+        line += text;
+        if (line.includes("\n")) resolve(JSON.parse(line.slice(0, line.indexOf("\n"))));
+      });
+    });
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`it did not start within ${startTimeoutMs} ms: ${this.#said}`)),
+        startTimeoutMs,
+      );
+    });
+    try {
+      return await Promise.race([said, late, this.#ended]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async kill() {
+    this.killAtOnce();
+    await this.#ended;
+  }
+
+  killAtOnce() {
+    if (!this.isRunning) return;
+    try {
+      process.kill(-this.pid, "SIGKILL");
+    } catch {
+      this.#child.kill("SIGKILL");
+    }
+  }
+
+  killOnlyFirst() {
+    this.#child.kill("SIGKILL");
+    return this.#ended;
+  }
+}
+
+export class Store {
+  /** Where the router can be reached: { s3Port, streamPort, responsePort }. */
+  ports;
+  killCount = 0;
+  #options;
+  #programs = new Map();
+  #serverPorts = new Map();
+
+  /** `productRoot` has bin and dist; `kind`: single, workers, group. */
+  constructor({ productRoot, directory, kind, workers }) {
+    this.#options = { productRoot, directory, kind, workers };
+  }
+
+  get root() {
+    return path.join(this.#options.directory, "data");
+  }
+
+  /** Of all processes, and of who asks by id. */
+  get keyFile() {
+    return path.join(this.#options.directory, "key");
+  }
+
+  /** Before the first start. */
+  async prepare() {
+    await writeFile(this.keyFile, `${randomBytes(16).toString("hex")}\n`, { mode: 0o600 });
+    if (this.#options.kind !== "group") return;
+    for (const name of ["a", "b"]) this.#serverPorts.set(name, await freePort());
+  }
+
+  /** What can be killed: each is one choice of victims. */
+  get victims() {
+    switch (this.#options.kind) {
+      case "workers":
+        return [["router"], ["router"], ["primary"], ["worker"]];
+      case "group":
+        return [["router"], ["a"], ["b"], ["a", "b"], ["router", "a"], ["router", "b"], ["router", "a", "b"]];
+      default:
+        return [["router"]];
+    }
+  }
+
+  /** Starts whatever does not run. */
+  async start() {
+    await Promise.all([...this.#serverPorts.keys()].map((name) => this.#startServer(name)));
+    await this.#startRouter();
+  }
+
+  /** Lets a start begin, and does not wait for its end. */
+  startInVain() {
+    this.#programs.set("router", this.#launch(this.#routerArguments()));
+  }
+
+  async kill(victims) {
+    this.killCount++;
+    await Promise.all(
+      victims.map((victim) => {
+        const router = this.#programs.get("router");
+        if (victim === "primary") return router.killOnlyFirst();
+        if (victim === "worker") return killOne(workersOf(router.pid));
+        return this.#programs.get(victim).kill();
+      }),
+    );
+  }
+
+  killAllAtOnce() {
+    for (const program of this.#programs.values()) program.killAtOnce();
+  }
+
+  get said() {
+    return [...this.#programs].map(([name, { said }]) => `${name} said:\n${said}`).join("\n");
+  }
+
+  /** For showing that a loss is noticed: the datastore as it was at an earlier time. */
+  async copyDatastore() {
+    await rm(this.#copy, { recursive: true, force: true });
+    await cp(path.join(this.root, "datastore"), this.#copy, { recursive: true });
+  }
+
+  async putBackDatastore() {
+    await rm(path.join(this.root, "datastore"), { recursive: true });
+    await cp(this.#copy, path.join(this.root, "datastore"), { recursive: true });
+  }
+
+  get #copy() {
+    return path.join(this.#options.directory, "datastore-copy");
+  }
+
+  #launch(args) {
+    const { productRoot } = this.#options;
+    return new Program(path.join(productRoot, "bin", "data-putter.cjs"), args, environment());
+  }
+
+  #routerArguments() {
+    const { kind, workers } = this.#options;
+    const ports = ["--port", "0", "--response-port", "0", "--s3-port", "0"];
+    const more =
+      kind === "workers"
+        ? ["--workers", String(workers)]
+        : kind === "group"
+          ? [
+              "--putters",
+              [...this.#serverPorts.values()].map((port) => `127.0.0.1:${port}`).join(","),
+              "--datastore",
+              "embedded",
+            ]
+          : [];
+    return [
+      "router",
+      "--json",
+      "--log-level",
+      "warn",
+      "--root",
+      this.root,
+      "--key-file",
+      this.keyFile,
+      ...ports,
+      ...more,
+    ];
+  }
+
+  async #startRouter() {
+    if (this.#programs.get("router")?.isRunning) return;
+    for (const until = performance.now() + lockedTimeoutMs; ;) {
+      const router = this.#launch(this.#routerArguments());
+      this.#programs.set("router", router);
+      const ready = await router.ready();
+      if (ready !== undefined) {
+        this.ports = ready;
+        return;
+      }
+      const isLocked = /in use|already|locked/i.test(router.said);
+      if (!isLocked || performance.now() > until) throw new Error(`the router did not start: ${router.said}`);
+    }
+  }
+
+  async #startServer(name) {
+    if (this.#programs.get(name)?.isRunning) return;
+    const root = path.join(this.#options.directory, name);
+    const port = String(this.#serverPorts.get(name));
+    const args = [
+      "--json",
+      "--log-level",
+      "warn",
+      "--depth",
+      "2",
+      "--root",
+      root,
+      "--port",
+      port,
+      "--key-file",
+      this.keyFile,
+    ];
+    const server = this.#launch(["server", ...args]);
+    this.#programs.set(name, server);
+    if ((await server.ready()) === undefined) throw new Error(`server ${name} did not start: ${server.said}`);
+  }
+}
+
+function environment() {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(DATA_PUTTER_|REDIS_HOSTPORT$)/.test(name));
+  return { ...Object.fromEntries(kept), DATA_PUTTER_ACCESS_KEY: access.key, DATA_PUTTER_SECRET_KEY: access.secret };
+}
+
+function workersOf(pid) {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && parentOf(name) === pid)
+    .map(Number);
+}
+
+function parentOf(pid) {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+function killOne(pids) {
+  const pid = pids[Math.floor(Math.random() * pids.length)];
+  if (pid !== undefined) process.kill(pid, "SIGKILL");
+}
+
+/** Not one that the system hands to clients (ip_local_port_range), so that it is still free after a crash. */
+function freePort() {
+  return new Promise((resolve) => {
+    const attempt = () => {
+      const server = net.createServer();
+      const port = 20_000 + Math.floor(Math.random() * 10_000);
+      server.on("error", attempt);
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(port)));
+    };
+    attempt();
+  });
+}
