@@ -215,3 +215,29 @@ export const lifecycleIntervalMs = 3_600_000;
 export const libraryReadIdleMs = 1_000;
 /** Room that a file system in memory must have for a store without a directory to be made there. */
 export const memoryDirectorySpaceMin = 512 * 1024 * 1024;
+
+/** HTTP: a line of a chunked body, and its trailer. */
+export const chunkLineSizeMax = 4_096;
+export const chunkTrailerSizeMax = 16_384;
+/** A client with so much of its answers unread is not asked for further requests. */
+export const httpUnsentSizeMax = 1_048_576;
+/** Bytes read from all connections of the HTTP port that nobody has taken yet; one that goes beyond it is cut off. */
+export const httpWaitingSizeMax = 1024 * 1024 * 1024;
+
+/** A snapshot of the embedded datastore is taken so often, where something has changed. */
+export const snapshotIntervalMs = 3_600_000;
+/** Snapshots that are kept, and for how many days, besides, the last one of each day. */
+export const snapshotsKept = 24;
+export const snapshotDaysKept = 7;
+/** Part of the disk (what is free, and what they take) that they may take together; two are kept in any case. */
+export const snapshotsShareMax = 0.1;
+/** How soon one is taken that is due at a start, or because the journal is large. */
+export const snapshotSoonMs = 1_000;
+/** So many of the newest ones can be brought up to date by journals. */
+export const snapshotsJournaled = 3;
+/** From this size of the journal on (or the snapshot's, where that is larger) one is taken earlier. */
+export const journalSizeMax = 256 * 1024 * 1024;
+/** What stays free on the disk when one is taken. */
+export const snapshotSpaceReserveSize = 256 * 1024 * 1024;
+/** Commits of a journal that are carried out in one transaction when a datastore is restored. */
+export const restoreGroupsMax = 256;

@@ -13,6 +13,7 @@
  */
 import type { ObjectId, TicketId } from "../core/ids.ts";
 import type { Run } from "../core/run.ts";
+import type { SnapshotStatus } from "./history.ts";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 export type Attributes = { readonly [name: string]: Json };
@@ -223,6 +224,8 @@ export interface Datastore {
   readonly description: string;
   /** Why a resolved commit might still be lost in a power cut; undefined where it cannot. */
   readonly durabilityGap: string | undefined;
+  /** What there is to restore it from; undefined where that is not this program's business. */
+  snapshots?(): Promise<SnapshotStatus | undefined>;
   /** Finishes what is under way and lets go of everything. */
   close(): Promise<void>;
 

@@ -12,6 +12,8 @@ export class EmbeddedTransaction implements Transaction {
   readonly #counters = new Map<string, number>();
   readonly #shared = new Map<string, object>();
   readonly #isGroup: boolean;
+  /** What was changed, for the journal: key, value or undefined, key, … */
+  readonly changes: (string | undefined)[] = [];
   changeCount = 0;
 
   /** `isGroup`: it lives no longer than a group's transaction, in which nobody else changes anything. */
@@ -49,12 +51,14 @@ export class EmbeddedTransaction implements Transaction {
   put(key: string, value: string): void {
     this.changeCount++;
     this.#shared.delete(key);
+    this.changes.push(key, value);
     this.#file.put(key, value);
   }
 
   delete(key: string): void {
     this.changeCount++;
     this.#shared.delete(key);
+    this.changes.push(key, undefined);
     this.#file.delete(key);
   }
 
@@ -76,7 +80,11 @@ export class EmbeddedTransaction implements Transaction {
   }
 
   putCounters(): void {
-    for (const [name, value] of this.#counters) this.#file.put(Table.counter + name, String(value));
+    for (const [name, number] of this.#counters) {
+      const [key, value] = [Table.counter + name, String(number)];
+      this.changes.push(key, value);
+      this.#file.put(key, value);
+    }
     this.#counters.clear();
   }
 

@@ -9,7 +9,8 @@ import type { Clock, Disk, Log } from "../env/host.ts";
 import type { Datastore } from "./datastore.ts";
 import { EmbeddedTransaction } from "./embedded-transaction.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { formatKey, restoredKey } from "./keys.ts";
+import { History, refuseLost, type SnapshotSettings, type SnapshotStatus } from "./history.ts";
+import { commitKey, formatKey, restoredKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
 import { checkLmdbFile } from "./lmdb-header.ts";
 import { formatVersion } from "./records.ts";
@@ -25,28 +26,43 @@ export interface EmbeddedOptions {
   readonly log: Log;
   /** Looks at the file before it is used, and makes its entry in the directory durable when it was made. */
   readonly disk?: Disk;
+  /** Without them none are taken, and no journal is written; needs `disk`. */
+  readonly snapshots?: SnapshotSettings;
 }
 
 /** INCOMPATIBLE where a newer version made it, DAMAGED where it cannot be read. */
 export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore> {
-  const { directory, durability, clock, log, disk } = options;
+  const { directory, durability, clock, log, disk, snapshots } = options;
   await disk?.makeDirectory(directory);
   await disk?.syncDirectory(`${directory}/..`);
-  if (disk !== undefined) await checkLmdbFile(disk, `${directory}/data.mdb`);
+  if (disk !== undefined) {
+    const isThere = await checkLmdbFile(disk, `${directory}/data.mdb`);
+    if (snapshots !== undefined) await refuseLost(disk, snapshots.directory, directory, !isThere);
+  }
   const file = openFile(directory, durability);
+  let history: History | undefined;
   try {
+    const isNew = file.get(formatKey) === undefined;
+    if (disk !== undefined && snapshots !== undefined) {
+      await refuseLost(disk, snapshots.directory, directory, isNew);
+    }
     checkFormat(file, directory);
-    if (disk !== undefined) await noteRestored(file, disk, directory);
+    const isRestored = disk !== undefined && (await noteRestored(file, disk, directory));
     await disk?.syncDirectory(directory);
+    if (disk !== undefined && snapshots !== undefined) {
+      const commit = Number(file.get(commitKey) ?? 0);
+      const found = { commit, isNew, isRestored };
+      history = await History.open({ ...snapshots, disk, clock, log, file, datastore: directory }, found);
+    }
   } catch (error) {
     await file.close();
     throw error;
   }
-  return TransactionalDatastore.open(new EmbeddedBackend(file, options), clock, log);
+  return TransactionalDatastore.open(new EmbeddedBackend(file, options, history), clock, log);
 }
 
 /** For reading what another process commits, which has it open already. Every read sees all that was committed before. */
-export function openEmbeddedReader(options: Omit<EmbeddedOptions, "disk">): Datastore {
+export function openEmbeddedReader(options: Omit<EmbeddedOptions, "disk" | "snapshots">): Datastore {
   const file = openFile(options.directory, options.durability, true);
   return TransactionalDatastore.openReader(new EmbeddedReader(file, options), options.clock);
 }
@@ -58,16 +74,23 @@ class EmbeddedBackend implements Backend {
   readonly #log: Log;
   readonly #reader: Reader;
   readonly #group: GroupCommit;
+  readonly #history: History | undefined;
+  readonly snapshots?: () => Promise<SnapshotStatus>;
+  /** The number of the last one that changed something. */
+  #commit: number;
   #isClosed = false;
   /** Said once, not for every group that fails for the same reason. */
   #lastFailure: StoreError["code"] | undefined;
 
-  constructor(file: LmdbFile, { directory, clock, durability, log }: EmbeddedOptions) {
+  constructor(file: LmdbFile, { directory, clock, durability, log }: EmbeddedOptions, history: History | undefined) {
+    this.#history = history;
+    this.#commit = Number(file.get(commitKey) ?? 0);
     this.description = describe(directory);
     this.durabilityGap = gapOf(durability);
     this.#file = file;
     this.#log = log;
     this.#reader = new EmbeddedTransaction(file, false);
+    if (history !== undefined) this.snapshots = () => history.status();
     this.#group = new GroupCommit({ transact: (body) => this.#transact(body) }, clock);
   }
 
@@ -94,17 +117,23 @@ class EmbeddedBackend implements Backend {
     if (this.#isClosed) return;
     this.#group.close();
     this.#isClosed = true;
+    await this.#history?.close();
     await this.#file.close();
   }
 
   #transact(body: (transaction: EmbeddedTransaction) => void): void {
     try {
+      const transaction = new EmbeddedTransaction(this.#file, true);
+      const commit = this.#commit + 1;
       this.#file.transact(() => {
-        const transaction = new EmbeddedTransaction(this.#file, true);
         body(transaction);
         transaction.putCounters();
+        if (transaction.changes.length > 0) this.#file.put(commitKey, String(commit));
       });
       this.#lastFailure = undefined;
+      if (transaction.changes.length === 0) return;
+      this.#commit = commit;
+      this.#history?.append(commit, transaction.changes);
     } catch (error) {
       const failure = storeErrorOf(error);
       if (failure instanceof StoreError && failure.code !== this.#lastFailure) {
@@ -153,7 +182,7 @@ class EmbeddedReader implements Backend {
 
 // ── opening, and what can go wrong ──────────────────────────────────────────────────────────────────────────────────
 
-const runbook = "see docs/runbooks/restore-the-datastore.md";
+const runbook = "run data-putter restore, see docs/runbooks/restore-the-datastore.md";
 
 function describe(directory: string): string {
   return `embedded, in ${directory}`;
@@ -178,7 +207,10 @@ function openFile(directory: string, durability: "disk" | "os", readOnly = false
 function checkFormat(file: LmdbFile, directory: string): void {
   const found = file.get(formatKey);
   if (found === undefined) {
-    file.transact(() => file.put(formatKey, String(formatVersion)));
+    file.transact(() => {
+      file.put(formatKey, String(formatVersion));
+      file.put(commitKey, "1");
+    });
   } else if (Number(found) !== formatVersion) {
     const message = `datastore in ${directory} has format ${found}, this program knows ${formatVersion}`;
     throw new StoreError("INCOMPATIBLE", `${message}: use the version that made it, or a newer one`);
@@ -186,11 +218,12 @@ function checkFormat(file: LmdbFile, directory: string): void {
 }
 
 /** Whoever puts a copy back leaves a file `restored` beside it (docs/runbooks/restore-the-datastore.md). */
-async function noteRestored(file: LmdbFile, disk: Disk, directory: string): Promise<void> {
+async function noteRestored(file: LmdbFile, disk: Disk, directory: string): Promise<boolean> {
   const names = (await disk.list(directory)) ?? [];
-  if (!names.includes("restored")) return;
+  if (!names.includes("restored")) return false;
   file.transact(() => file.put(restoredKey, "{}"));
   await disk.unlink(`${directory}/restored`);
+  return true;
 }
 
 /** LMDB's own codes (lmdb.h), and the system's. */

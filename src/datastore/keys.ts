@@ -48,6 +48,9 @@ export const allocationKey = `${Table.meta}allocation`;
 /** There from when a copy was put back until ids were skipped (docs/runbooks/restore-the-datastore.md). */
 export const restoredKey = `${Table.meta}restored`;
 
+/** The number of the last commit: a snapshot and the journal are put together by it (embedded only). */
+export const commitKey = `${Table.counter}journal`;
+
 const idDigits = 13;
 const timeDigits = 16;
 const orderMax = Number.MAX_SAFE_INTEGER;

@@ -6,7 +6,14 @@ import { layoutOf, placementDepth, slotOf, volumeEnd, volumeOf, volumeStart } fr
 import { bucketNameSizeMax } from "../core/limits.ts";
 import type { Lease, VolumeRecord } from "./datastore.ts";
 import { allocationKey, lastByte, leaseKey, liveCounter, nameBytes, restoredKey, Table, volumeKey } from "./keys.ts";
-import { getRecord, parseRecord, type StoredAllocation, type StoredLease, type StoredVolume } from "./records.ts";
+import {
+  getRecord,
+  parseRecord,
+  type StoredAllocation,
+  type StoredLease,
+  type StoredRestored,
+  type StoredVolume,
+} from "./records.ts";
 import type { Reader, Transaction } from "./transaction.ts";
 
 const layout = layoutOf(placementDepth);
@@ -123,8 +130,10 @@ const skippedVolumes = 10_000;
  * copy was made, and whose slots are taken. So, once, no volume that it knows gets a further lease, and ids are skipped.
  */
 export function skipAfterRestore(tx: Transaction): boolean {
-  if (tx.get(restoredKey) === undefined) return false;
-  const allocation = getAllocation(tx);
+  const restored = getRecord<StoredRestored>(tx, restoredKey);
+  if (restored === undefined) return false;
+  const { object, volume } = getAllocation(tx);
+  const allocation = { object: Math.max(object, restored.object ?? 0), volume: Math.max(volume, restored.volume ?? 0) };
   const entries = tx.range(Table.volume, Table.volume + lastByte, Number.MAX_SAFE_INTEGER);
   const volumes = entries.map(({ key, value }) => ({ key, volume: parseRecord<StoredVolume>(key, value) }));
   for (const { key, volume } of volumes) tx.put(key, JSON.stringify({ ...volume, sealed: true }));

@@ -14,26 +14,36 @@ const magic = 0xbeefc0de;
 const metaSize = 160;
 const noPage = 0xffff_ffff_ffff_ffffn;
 
-/** DAMAGED where the file cannot be what LMDB wrote; does nothing where there is no file yet. */
-export async function checkLmdbFile(disk: Disk, path: string): Promise<void> {
+/** DAMAGED where the file cannot be what LMDB wrote; false where there is no file yet. */
+export async function checkLmdbFile(disk: Disk, path: string): Promise<boolean> {
   const file = await disk.open(path, "write");
-  if (file === undefined) return;
+  if (file === undefined) return false;
   try {
     const size = await file.size();
     // Made, but the process ended before anything was written.
-    if (size === 0) return;
+    if (size === 0) return false;
     const meta = await newestMeta(file, path);
     for (const root of meta.roots) {
       if (root !== noPage && (Number(root) + 1) * meta.pageSize > size) {
         throw damaged(path, `it is cut short: ${size} bytes, but its first page is page ${root}`);
       }
+      if (root !== noPage) await checkPage(file, path, Number(root), meta.pageSize);
     }
     const fullSize = (meta.lastPage + 1) * meta.pageSize;
     // Can be so in a file that is whole, where its last pages are free.
     if (size < fullSize) await file.truncate(fullSize);
+    return true;
   } finally {
     await file.close();
   }
+}
+
+/** Every page begins with its own number. */
+async function checkPage(file: DiskFile, path: string, number: number, pageSize: number): Promise<void> {
+  const bytes = new Uint8Array(8);
+  await file.read(bytes, number * pageSize);
+  const found = new DataView(bytes.buffer).getBigUint64(0, true);
+  if (found !== BigInt(number)) throw damaged(path, `there is no page ${number} where it must be`);
 }
 
 interface Meta {
@@ -65,5 +75,8 @@ async function readMeta(file: DiskFile, position: number, path: string): Promise
 }
 
 function damaged(path: string, why: string): StoreError {
-  return new StoreError("DAMAGED", `${path} is damaged: ${why}; see docs/runbooks/restore-the-datastore.md`);
+  return new StoreError(
+    "DAMAGED",
+    `${path} is damaged: ${why}; run data-putter restore, see docs/runbooks/restore-the-datastore.md`,
+  );
 }

@@ -116,6 +116,12 @@ export interface StoredAllocation {
   readonly volume: number;
 }
 
+/** Ids and volumes from which on nothing was handed out, where that is known. */
+export interface StoredRestored {
+  readonly object?: number;
+  readonly volume?: number;
+}
+
 // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function parseRecord<Record>(key: string, text: string): Record {

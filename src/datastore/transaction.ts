@@ -10,6 +10,8 @@
  * Rules for operations: read a range before writing into it (whether a range shows the operation's own writes is not
  * defined; `get` does), and refuse (throw a StoreError) before the first write: refusing later is correct, but dear.
  */
+import type { SnapshotStatus } from "./history.ts";
+
 export interface Entry {
   readonly key: string;
   readonly value: string;
@@ -66,5 +68,7 @@ export interface Backend {
   readonly durabilityGap: string | undefined;
   read<Result>(operation: (reader: Reader) => Result): Promise<Result>;
   commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result>;
+  /** undefined where nobody takes them. */
+  snapshots?(): Promise<SnapshotStatus>;
   close(): Promise<void>;
 }

@@ -27,6 +27,7 @@ import type {
   VolumeRecord,
   WritingObject,
 } from "./datastore.ts";
+import type { SnapshotStatus } from "./history.ts";
 import * as leases from "./leases.ts";
 import * as listing from "./listing.ts";
 import * as objects from "./objects.ts";
@@ -66,6 +67,10 @@ export class TransactionalDatastore implements Datastore {
 
   get durabilityGap(): string | undefined {
     return this.#backend.durabilityGap;
+  }
+
+  async snapshots(): Promise<SnapshotStatus | undefined> {
+    return this.#backend.snapshots?.();
   }
 
   close(): Promise<void> {

@@ -1,0 +1,272 @@
+/**
+ * What the embedded datastore is rebuilt from when its file is damaged (restore.ts): snapshots, taken while it is in use, and
+ * the journal of what was committed since.
+ *
+ * A snapshot is LMDB's own copy, made by a thread of its own from one view of the data; then it is read to its end,
+ * synced, and described by a second file, without which it does not count.
+ */
+import { messageOf, StoreError } from "../core/errors.ts";
+import * as limits from "../core/limits.ts";
+import type { OpenAppendFile } from "../env/append-file.ts";
+import type { Clock, Disk, Log, Timer } from "../env/host.ts";
+import { closedAt, Journal, readHeader } from "./journal.ts";
+import { commitKey } from "./keys.ts";
+import { LmdbFile } from "./lmdb-file.ts";
+import {
+  checkRecords,
+  listJournals,
+  listSnapshots,
+  readDescription,
+  readWhole,
+  snapshotName,
+  superfluous,
+  timeText,
+  writeDescription,
+} from "./snapshot-files.ts";
+
+export interface SnapshotSettings {
+  /** Is made if it is not there. */
+  readonly directory: string;
+  readonly intervalMs: number;
+  readonly keptMax: number;
+  readonly openFile: OpenAppendFile;
+}
+
+export interface SnapshotStatus {
+  readonly count: number;
+  /** Milliseconds since 1970. */
+  readonly newestAt: number | undefined;
+  readonly lastError: string | undefined;
+}
+
+export interface HistoryOptions extends SnapshotSettings {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Directory of the datastore itself. */
+  readonly datastore: string;
+  readonly file: LmdbFile;
+}
+
+/** How the datastore was found. */
+export interface HistoryStart {
+  readonly commit: number;
+  /** It was made just now. */
+  readonly isNew: boolean;
+  /** It was put back from a copy by hand: what is here is of another one. */
+  readonly isRestored: boolean;
+}
+
+/** Refuses to begin anew where there was a datastore: DAMAGED. `isLost` tells whether its file holds nothing. */
+export async function refuseLost(disk: Disk, directory: string, datastore: string, isLost: boolean): Promise<void> {
+  if (!isLost) return;
+  const known = (await listSnapshots(disk, directory)).length + (await listJournals(disk, directory)).length;
+  if (known === 0) return;
+  const why = `${datastore}/data.mdb is missing or empty, but ${directory} has snapshots or journals of it`;
+  throw new StoreError("DAMAGED", `${why}; run data-putter restore, see docs/runbooks/restore-the-datastore.md`);
+}
+
+export class History {
+  readonly #options: HistoryOptions;
+  readonly #journal: Journal;
+  #commit: number;
+  #snapshotCommit: number | undefined;
+  /** From this size of the journal on, a snapshot is due. */
+  #journalSizeMax: number = limits.journalSizeMax;
+  #timer: Timer | undefined;
+  #running: Promise<void> | undefined;
+  #isStopped = false;
+  #isSoon = false;
+  #lastError: string | undefined;
+
+  private constructor(options: HistoryOptions, journal: Journal, commit: number, snapshotCommit: number | undefined) {
+    this.#options = options;
+    this.#journal = journal;
+    this.#commit = commit;
+    this.#snapshotCommit = snapshotCommit;
+  }
+
+  static async open(options: HistoryOptions, start: HistoryStart): Promise<History> {
+    const { disk, directory, clock, log } = options;
+    const { commit, isNew } = start;
+    if (await disk.makeDirectory(directory)) await disk.syncDirectory(`${directory}/..`);
+    await setAsideOthers(options, start);
+    const journals = await listJournals(disk, directory);
+    const newest = journals.at(-1);
+    const isWhole = newest !== undefined && (await closedAt(disk, `${directory}/${newest.name}`)) === commit;
+    const snapshots = await listSnapshots(disk, directory);
+    // Whoever takes one right after each start must have come to its end with the last: it may be what ended the process.
+    const wasInterrupted = ((await disk.list(partOf(directory))) ?? []).length > 0;
+    const isSame = newest?.after === commit;
+    const isEmpty = isNew || (isSame && (await readHeader(disk, `${directory}/${newest.name}`))?.isEmpty === true);
+    const journal = new Journal({ directory, openFile: options.openFile, clock, log }, { after: commit, isEmpty });
+    const history = new History(options, journal, commit, snapshots[0]?.commit);
+    if (isNew || isWhole || wasInterrupted) history.#plan(options.intervalMs);
+    else history.#planSoon();
+    return history;
+  }
+
+  /** After each commit, before anybody hears of it. */
+  append(commit: number, changes: readonly (string | undefined)[]): void {
+    this.#commit = commit;
+    this.#journal.append(commit, changes);
+    const { size } = this.#journal;
+    if (size > this.#journalSizeMax && this.#running === undefined && this.#lastError === undefined) this.#planSoon();
+    // Where no snapshot can be taken, the journal must not take the whole disk.
+    if (size > 4 * this.#journalSizeMax && !this.#journal.isBroken) this.#journal.giveUp("it has grown too large");
+  }
+
+  async status(): Promise<SnapshotStatus> {
+    const snapshots = await listSnapshots(this.#options.disk, this.#options.directory);
+    return { count: snapshots.length, newestAt: snapshots[0]?.takenAt, lastError: this.#lastError };
+  }
+
+  /** A snapshot now, unless nothing has changed since the last one. Never rejects: what goes wrong is in the status. */
+  async runOnce(): Promise<void> {
+    this.#running ??= this.#run().finally(() => (this.#running = undefined));
+    await this.#running;
+  }
+
+  /** Before the datastore's file is closed. */
+  async close(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    await this.#running;
+    await this.#journal.close(this.#commit);
+  }
+
+  #planSoon(): void {
+    if (this.#isSoon) return;
+    this.#isSoon = true;
+    this.#plan(limits.snapshotSoonMs);
+  }
+
+  #plan(delayMs: number): void {
+    this.#timer?.cancel();
+    if (this.#isStopped) return;
+    this.#timer = this.#options.clock.after(delayMs, () => {
+      this.#isSoon = false;
+      void this.runOnce().then(() => this.#plan(this.#options.intervalMs));
+    });
+  }
+
+  async #run(): Promise<void> {
+    if (this.#commit === this.#snapshotCommit && !this.#journal.isBroken) return;
+    const { log } = this.#options;
+    try {
+      await this.#take();
+      this.#lastError = undefined;
+    } catch (error) {
+      if (this.#isStopped) return;
+      this.#lastError = messageOf(error);
+      log.error("no snapshot of the datastore could be taken", { reason: this.#lastError });
+    }
+  }
+
+  async #take(): Promise<void> {
+    const { disk, directory, clock, file, datastore, log } = this.#options;
+    const part = partOf(directory);
+    await this.#checkSpace(`${datastore}/data.mdb`);
+    this.#journal.rotate(this.#commit);
+    await disk.makeDirectory(part);
+    for (const name of (await disk.list(part)) ?? []) await disk.unlink(`${part}/${name}`);
+    const takenAt = clock.now();
+    await file.copy(part);
+    const { commit, records } = await this.#check(part);
+    const { size, sha256 } = await readWhole(disk, `${part}/data.mdb`, undefined, () => this.#isStopped);
+    await syncFile(disk, `${part}/data.mdb`);
+    const target = `${directory}/${snapshotName(takenAt, commit)}`;
+    await disk.rename(`${part}/data.mdb`, `${target}.mdb`);
+    await writeDescription(disk, `${target}.json`, { format: 1, commit, takenAt, size, records, sha256 });
+    await disk.syncDirectory(directory);
+    await disk.removeDirectory(part);
+    this.#snapshotCommit = commit;
+    this.#journal.resetSize();
+    this.#journalSizeMax = Math.max(limits.journalSizeMax, size);
+    log.info("snapshot of the datastore taken", { commit, records, size, tookMs: clock.now() - takenAt });
+    await this.#prune();
+  }
+
+  async #checkSpace(path: string): Promise<void> {
+    const { disk, directory } = this.#options;
+    const file = await disk.open(path, "read");
+    const size = (await file?.size()) ?? 0;
+    await file?.close();
+    const free = await disk.freeSpace(directory);
+    if (free >= size + limits.snapshotSpaceReserveSize) return;
+    throw new StoreError("NO_SPACE", `${directory}: ${free} bytes are free, a copy of the datastore can take ${size}`);
+  }
+
+  /** Reads the copy to its end. A commit that it has must be known to this process, or it is another datastore's. */
+  async #check(part: string): Promise<{ commit: number; records: number }> {
+    const { clock } = this.#options;
+    const copy = new LmdbFile({ directory: part, sync: false, readOnly: true });
+    try {
+      const pause = (): Promise<void> => {
+        if (this.#isStopped) throw new StoreError("ABORTED", "stopped");
+        return new Promise((resolve) => clock.soon(resolve));
+      };
+      const records = await checkRecords(copy, false, pause);
+      const commit = Number(copy.get(commitKey) ?? 0);
+      if (commit > this.#commit) throw new StoreError("DAMAGED", `the copy has commit ${commit} of ${this.#commit}`);
+      return { commit, records };
+    } finally {
+      await copy.close();
+      await this.#options.disk.unlink(`${part}/lock.mdb`);
+    }
+  }
+
+  async #prune(): Promise<void> {
+    const { disk, directory, keptMax, clock } = this.#options;
+    const names = await listSnapshots(disk, directory);
+    const snapshots = await Promise.all(
+      names.map(async (each) => {
+        const description = await readDescription(disk, `${directory}/${each.name}.json`);
+        return { ...each, size: description?.size ?? 0 };
+      }),
+    );
+    const total = snapshots.reduce((sum, { size }) => sum + size, 0);
+    const sizeMax = (total + (await disk.freeSpace(directory))) * limits.snapshotsShareMax;
+    const dailyKept = limits.snapshotDaysKept;
+    for (const { name } of superfluous(snapshots, { keptMax, dailyKept, sizeMax, now: clock.now() })) {
+      await disk.unlink(`${directory}/${name}.json`);
+      await disk.unlink(`${directory}/${name}.mdb`);
+    }
+    const oldest = snapshots[Math.min(limits.snapshotsJournaled, keptMax) - 1];
+    if (oldest === undefined) return;
+    const journals = await listJournals(disk, directory);
+    // The last one that follows a commit before the snapshot holds what comes right after it.
+    const needed = journals.findLastIndex(({ after }) => after <= oldest.commit);
+    for (const { name } of journals.slice(0, Math.max(0, needed))) await disk.unlink(`${directory}/${name}`);
+  }
+}
+
+function partOf(directory: string): string {
+  return `${directory}/part`;
+}
+
+async function syncFile(disk: Disk, path: string): Promise<void> {
+  const file = await disk.open(path, "write");
+  try {
+    await file?.sync();
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Snapshots and journals that go beyond the datastore are not its own; they are kept under another name. */
+async function setAsideOthers(options: HistoryOptions, { commit, isRestored }: HistoryStart): Promise<void> {
+  const { disk, directory, clock, log } = options;
+  const snapshots = await listSnapshots(disk, directory);
+  const journals = await listJournals(disk, directory);
+  if (snapshots.length + journals.length === 0) return;
+  const isOther = [...snapshots.map((each) => each.commit), ...journals.map(({ after }) => after)].some(
+    (number) => number > commit,
+  );
+  if (!isRestored && !isOther) return;
+  const aside = `${directory}.of-another-${timeText(clock.now())}`;
+  await disk.rename(directory, aside);
+  await disk.makeDirectory(directory);
+  await disk.syncDirectory(`${directory}/..`);
+  log.warn("snapshots that are not of this datastore were set aside", { directory: aside });
+}
