@@ -3,7 +3,7 @@
  * at run time), then TypeScript to dist/.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,6 +13,12 @@ const modules = path.join(root, "node_modules");
 
 function run(stdio, script, ...args) {
   execFileSync(process.execPath, [path.join(modules, script), ...args], { cwd: root, stdio });
+}
+
+/** In declarations, the compiler leaves the names of sources as they are; who installs the package has only what was built. */
+function nameCompiled(file) {
+  const text = readFileSync(file, "utf8");
+  writeFileSync(file, text.replace(/(\bfrom |\bimport\()"(\.{1,2}\/[^"]+)\.ts"/g, '$1"$2.js"'));
 }
 
 const scratch = mkdtempSync(path.join(tmpdir(), "data-putter-build-"));
@@ -35,6 +41,9 @@ const fresh = path.join(root, `dist.${process.pid}`);
 const target = path.join(root, "dist");
 try {
   run("inherit", "typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", fresh);
+  for (const name of readdirSync(fresh, { recursive: true })) {
+    if (name.endsWith(".d.ts")) nameCompiled(path.join(fresh, name));
+  }
   rmSync(`${fresh}.old`, { recursive: true, force: true });
   if (existsSync(target)) renameSync(target, `${fresh}.old`);
   renameSync(fresh, target);

@@ -103,48 +103,33 @@ describe("ticket-client.py", () => {
   });
 });
 
-describe("store-and-read.ts", () => {
-  let router: Service;
-  let options: string[];
-  const script = path.join(projectRoot, "dist", "example", "examples", "store-and-read.js");
+describe("with the package's own entry", () => {
+  const compiled = path.join(projectRoot, "dist", "example");
 
   beforeAll(async () => {
-    const [port, responsePort] = [String(await freePort()), String(await freePort())];
-    const data = await place.folder("data");
-    const args = ["router", "--root", data, "--port", port, "--response-port", responsePort];
-    router = await place.start("data-putter", args, { cwd: place.directory, ready: /key fingerprint/ });
-    options = ["--port", port, "--response-port", responsePort, "--key-file", path.join(data, "key")];
     const compiler = path.join(projectRoot, "node_modules", "typescript", "bin", "tsc");
     await place.done(process.execPath, [compiler, "-p", "examples"], { cwd: projectRoot });
   });
 
-  afterAll(async () => {
-    await router.stop();
-  });
-
-  test("stores a file and gets the same bytes back", async () => {
-    const { code, stdout } = await place.run(process.execPath, [script, file, ...options], {
-      cwd: place.directory,
-    });
-    expect(stdout).toMatch(/is object \w+\n/);
-    expect(stdout).toContain(`${bytes.length} bytes came back, every ticket verified: the same bytes\n`);
-    expect(code).toBe(0);
-  });
-
-  test("stores an empty file too", async () => {
+  test("store-and-read.ts stores a file and gets the same bytes back, again and again, and empty ones", async () => {
     const empty = path.join(place.directory, "empty");
     await writeFile(empty, "");
-    const { code, stdout } = await place.run(process.execPath, [script, empty, ...options], { cwd: place.directory });
-    expect(stdout).toContain("0 bytes came back, every ticket verified: the same bytes");
-    expect(code).toBe(0);
+    for (const [name, size] of [
+      [file, bytes.length],
+      [file, bytes.length],
+      [empty, 0],
+    ] as const) {
+      const args = [path.join(compiled, "store-and-read.js"), name, "--root", "in-process"];
+      const { code, stdout } = await place.run(process.execPath, args, { cwd: place.directory });
+      expect(stdout).toContain(`${size} bytes came back, every one verified: the same bytes\n`);
+      expect(code).toBe(0);
+    }
   });
 
-  test("another key than the router's is an error that says so", async () => {
-    const key = path.join(place.directory, "wrong-key");
-    await writeFile(key, `${"11".repeat(16)}\n`);
-    const args = [script, file, ...options.slice(0, 4), "--key-file", key];
-    const { code, stderr } = await place.run(process.execPath, args, { cwd: place.directory });
-    expect(stderr).toContain("does not accept this key");
-    expect(code).toBe(1);
+  test("s3-in-tests.ts is a test suite that passes", async () => {
+    const args = [path.join(compiled, "s3-in-tests.js")];
+    const { code, stdout } = await place.run(process.execPath, args, { cwd: place.directory });
+    expect(stdout).toMatch(/^# pass 3$/m);
+    expect(code).toBe(0);
   });
 });
