@@ -14,7 +14,7 @@ export interface Digests {
 
 /** One body under several algorithms. Either `finish` or `abort` is called, once; after that nothing. */
 export interface Digest {
-  /** The bytes may be changed when it returns, or when its promise resolves; only then the next ones may be given. */
+  /** The bytes may be changed when it returns; where it returns a promise, the next ones are given when that resolves. */
   update(bytes: Uint8Array): void | Promise<void>;
   /** UNAVAILABLE where the thread that made them has ended. */
   finish(): Promise<ReadonlyMap<DigestAlgorithm, Uint8Array>>;

@@ -83,6 +83,8 @@ export interface ListenOptions {
   readonly connectionsMax: number;
   /** Bytes that all connections together may have waiting for their Receivers; one that goes beyond it is cut off. */
   readonly waitingSizeMax: number;
+  /** Several processes of one router may have the port together. */
+  readonly shared?: boolean;
 }
 
 export interface ConnectOptions {

@@ -18,7 +18,7 @@ export const patternOf = (size: number): Buffer =>
 /** Reads the body whole; what it is told goes into the answer. */
 export async function readAll({ body }: HttpRequest): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
-  await body.read((piece) => void pieces.push(piece));
+  await body.read((piece) => void pieces.push(Buffer.from(piece)));
   return Buffer.concat(pieces);
 }
 
@@ -215,7 +215,7 @@ export function httpContract(name: string, listen: Listen): void {
         await serve(async () => ({ status: 200, headers, body: "ä" }));
         const { head, body } = await answerOf(await send(get("/")));
         expect(head).toContain('\r\nETag: "x"\r\nx-amz-meta-u: \xc3\xa4\xff\r\nx-amz-Number: 7\r\n');
-        expect(head).toMatch(/\r\nContent-Length: 2\r\n.*\r\nDate: .* GMT\r\n/s);
+        expect(head).toMatch(/\r\nContent-Length: 2\r\n(.*\r\n)?Date: .* GMT\r\n/s);
         expect(body).toBe("\xc3\xa4");
         expect(head.toLowerCase()).not.toContain("x-powered-by");
       });
@@ -523,7 +523,7 @@ export function httpContract(name: string, listen: Listen): void {
         for (const client of [...greedy, other]) expect((await answerOf(client)).status).toBe(200);
       });
 
-      it("on requests sent ahead: no more wait than may", async () => {
+      it("on requests sent ahead: those beyond it wait in their socket, or are refused as busy", async () => {
         let go!: () => void;
         const later = new Promise<void>((resolve) => (go = resolve));
         await serve((request) => later.then(() => echo(request)));
@@ -533,7 +533,8 @@ export function httpContract(name: string, listen: Listen): void {
         const statuses: number[] = [];
         for (let turn = 0; turn < 300; turn++) statuses.push((await answerOf(client)).status);
         expect(statuses.slice(0, 65)).toEqual(Array.from({ length: 65 }, () => 200));
-        expect(statuses.slice(65)).toEqual(Array.from({ length: 235 }, () => 503));
+        expect(new Set(statuses.slice(65)).size).toBe(1);
+        expect([200, 503]).toContain(statuses[65]);
       });
 
       it("on connections, and on those of one address", async () => {

@@ -25,7 +25,8 @@ export interface HttpBody {
   /**
    * Hands over the body piece by piece, in order; where `take` returns a promise, the client waits until it resolves.
    * Resolves at the end of the body. ABORTED where the client vanished before it or was too slow, INVALID where its
-   * framing is broken (bad chunks); what `take` throws comes through. A client that waits for "100 Continue" gets it here. At most one call. A piece is the taker's.
+   * framing is broken (bad chunks); what `take` throws comes through. A client that waits for "100 Continue" gets it here. At most one call. A piece is
+   * valid during the call of `take` only: who needs it longer, also while its promise is not resolved, copies it.
    */
   read(take: (piece: Uint8Array) => void | Promise<void>): Promise<void>;
 }

@@ -156,7 +156,7 @@ class PooledDigest implements Digest {
 
   update(bytes: Uint8Array): void | Promise<void> {
     const copied = this.#copy(bytes, 0);
-    if (copied < bytes.length) return this.#copyRest(bytes, copied);
+    if (copied < bytes.length) return this.#copyRest(Buffer.from(bytes.subarray(copied)));
   }
 
   finish(): Promise<Results> {
@@ -217,8 +217,9 @@ class PooledDigest implements Digest {
     return at;
   }
 
-  async #copyRest(bytes: Uint8Array, from: number): Promise<void> {
-    for (let at = from; at < bytes.length; at = this.#copy(bytes, at)) {
+  /** Of a copy: the bytes were only lent. */
+  async #copyRest(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at = this.#copy(bytes, at)) {
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#isAborted) throw new StoreError("ABORTED", "the digest was given up");
       if (this.#away.length >= limits.digestSlabsEachMax) await new Promise<void>((resolve) => (this.#wake = resolve));

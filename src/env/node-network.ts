@@ -35,8 +35,9 @@ async function listen(
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    // In a worker of node:cluster too, the port is this process's alone.
-    server.listen({ host: options.host, port: options.port, backlog: 1024, exclusive: true }, () => {
+    // In a worker of node:cluster too, the port is this process's alone, where it is not to be shared.
+    const exclusive = options.shared !== true;
+    server.listen({ host: options.host, port: options.port, backlog: 1024, exclusive }, () => {
       server.off("error", reject);
       resolve();
     });

@@ -46,7 +46,8 @@ class FormReader {
   }
 
   async #readAll(): Promise<void> {
-    await this.#body.read((piece) => this.#deliver(this.#form.feed(piece), 0));
+    // What is given out later must not lie in the connection's memory.
+    await this.#body.read((piece) => this.#deliver(this.#form.feed(Buffer.from(piece)), 0));
     this.#form.end();
   }
 

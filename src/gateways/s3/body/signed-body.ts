@@ -113,7 +113,8 @@ class SignedBody implements RequestBody {
       give: (piece) => {
         size += piece.length;
         if (size > sizeMax) throw tooLong(sizeMax);
-        pieces.push(piece);
+        // It lies in the connection's memory.
+        pieces.push(Buffer.from(piece));
       },
     };
     const checksum = await this.#read(expected, sink);
@@ -154,7 +155,10 @@ interface Sink {
 function giveAll(sink: Sink, pieces: readonly Uint8Array[], from: number): void | Promise<void> {
   for (let index = from; index < pieces.length; index++) {
     const given = sink.give(pieces[index]!);
-    if (given !== undefined) return given.then(() => giveAll(sink, pieces, index + 1));
+    if (given === undefined) continue;
+    // They lie in memory that is the connection's again when this returns.
+    const rest = pieces.slice(index + 1).map((piece) => Buffer.from(piece));
+    return given.then(() => giveAll(sink, rest, 0));
   }
 }
 

@@ -120,11 +120,12 @@ class Feed {
     this.#lastAt = this.#clock.monotonic();
     const taken = writer.offer(piece);
     if (writer.failure !== undefined) throw writer.failure;
-    if (taken < piece.length) return this.#giveRest(writer, piece, taken);
+    // What is not taken now is copied: the piece is only lent.
+    if (taken < piece.length) return this.#giveRest(writer, Buffer.from(piece.subarray(taken)));
   }
 
-  async #giveRest(writer: ObjectWriter, piece: Uint8Array, taken: number): Promise<void> {
-    for (let done = taken; done < piece.length; done += writer.offer(piece.subarray(done))) {
+  async #giveRest(writer: ObjectWriter, piece: Uint8Array): Promise<void> {
+    for (let done = 0; done < piece.length; done += writer.offer(piece.subarray(done))) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
       if (writer.failure !== undefined) throw writer.failure;
     }
