@@ -14,7 +14,7 @@ export interface RawRequest {
   readonly size?: number | undefined;
 }
 
-export function rawRequest(raw: RawRequest): S3Request {
+export function rawRequest(raw: RawRequest, domains: readonly string[] = []): S3Request {
   const pieces = raw.body === undefined ? [] : raw.body instanceof Uint8Array ? [raw.body] : raw.body;
   const total = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const http: HttpRequest = {
@@ -30,7 +30,7 @@ export function rawRequest(raw: RawRequest): S3Request {
       },
     },
   };
-  return readRequest(http, "0123456789ABCDEF", []);
+  return readRequest(http, "0123456789ABCDEF", domains);
 }
 
 /** Through its bytes on the wire, so that nothing of it is kept but what would be sent. */

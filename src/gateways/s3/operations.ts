@@ -63,7 +63,7 @@ export const operations: readonly Operation[] = [
 ];
 
 /** Query parameters that any operation takes: of signatures, and what SDKs add for themselves. */
-const common = /^(x-.*|X-Amz-.*|AWSAccessKeyId|Signature|Expires)$/;
+const common = /^(x-.*|X-Amz-.*|AWSAccessKeyId|Signature|Expires|content-type|content-md5)$/;
 
 /** Sub-resources of S3 that exist; one that no operation here has is refused as not implemented. */
 export class OperationTable {

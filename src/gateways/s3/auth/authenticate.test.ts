@@ -430,6 +430,43 @@ describe("presigned URLs of version 2", () => {
     expect(refusal(old("", "", "PUT")).code).toBe("SignatureDoesNotMatch");
   });
 
+  it("are AWS's documented example", () => {
+    const signature = "NpgCjnDzrM%2BWFzoENXmpNDUsSn8%3D";
+    const target = `/photos/puppy.jpg?AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=1175139620`;
+    const headers = { host: "johnsmith.s3.amazonaws.com" };
+    const before = Date.UTC(2007, 2, 28);
+    expect(authenticate(rawRequest({ target, headers }, ["s3.amazonaws.com"]), before).type).toBe("query");
+    expect(refusal(rawRequest({ target: target.replace("puppy", "kitty"), headers }), before).code).toBe(
+      "SignatureDoesNotMatch",
+    );
+  });
+
+  it("have what was signed of headers in the query, as boto3 writes them", () => {
+    const lines = `PUT\n\ntext/x\n${expires}\nx-amz-acl:private\nx-amz-meta-a:b\n/b/k`;
+    const signature = encodeURIComponent(createHmac("sha1", keys.secretKey).update(lines).digest("base64"));
+    const signed = `AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=${expires}`;
+    const request = (query: string, headers = {}): S3Request =>
+      rawRequest({ method: "PUT", target: `/b/k?${signed}&${query}`, headers: { host: "h", ...headers } });
+    const type = { "content-type": "text/x" };
+    const query = "content-type=text%2Fx&x-amz-meta-a=b&x-amz-acl=private";
+    expect(authenticate(request(query, type)).type).toBe("query");
+    expect(authenticate(request(query, { ...type, "x-amz-meta-a": "b" })).type).toBe("query");
+    expect(refusal(request(query)).code).toBe("SignatureDoesNotMatch");
+    expect(refusal(request(query, { ...type, "x-amz-meta-a": "c" })).code).toBe("SignatureDoesNotMatch");
+    expect(refusal(request(query.replace("private", "public-read"), type)).code).toBe("SignatureDoesNotMatch");
+    expect(refusal(request(`${query}&x-amz-tagging=a`, type)).code).toBe("SignatureDoesNotMatch");
+  });
+
+  it("sign a bucket with a slash behind it", () => {
+    const signature = encodeURIComponent(
+      createHmac("sha1", keys.secretKey).update(`GET\n\n\n${expires}\n/b/`).digest("base64"),
+    );
+    for (const path of ["/b", "/b/"]) {
+      const target = `${path}?prefix=a&AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=${expires}`;
+      expect(authenticate(rawRequest({ target, headers: { host: "h" } })).type).toBe("query");
+    }
+  });
+
   it("let no sub-resource be added", () => {
     expect(refusal(old("", "versionId=1")).code).toBe("SignatureDoesNotMatch");
     expect(refusal(old("", "retention")).code).toBe("AccessDenied");

@@ -50,6 +50,9 @@ const otherParameters: ReadonlySet<string> = new Set([
   "AWSAccessKeyId",
   "Signature",
   "Expires",
+  // boto3 says here which headers it has signed; the headers themselves must come with the request.
+  "content-md5",
+  "content-type",
   "continuation-token",
   "delimiter",
   "encoding-type",
@@ -102,7 +105,7 @@ export function verifyOldClaim(
   }
   // Version 2 knows no newer sub-resources: added to a URL behind its back they would make another request of it.
   const unsigned = [...request.query.keys()].filter(
-    (name) => !signedParameters.has(name) && !otherParameters.has(name),
+    (name) => !signedParameters.has(name) && !otherParameters.has(name) && !isAmazon(name),
   );
   if (unsigned.length > 0) {
     const message = `Parameters that signature version 2 does not cover: ${unsigned.join(", ")}`;
@@ -120,18 +123,33 @@ export function verifyOldClaim(
 }
 
 function stringToSign(request: S3Request, { expires }: OldClaim): string {
-  const { http, method } = request;
-  const amz = Object.keys(http.headers)
-    .filter((name) => name.startsWith("x-amz-"))
-    .sort()
-    .map((name) => `${name}:${http.headers[name]!.trim()}\n`);
+  const { method } = request;
+  const amz = [...amazonHeaders(request)]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([name, value]) => `${name}:${value}\n`);
   const md5 = request.header("content-md5") ?? "";
   const type = request.header("content-type") ?? "";
   return `${method}\n${md5}\n${type}\n${expires}\n${amz.join("")}${canonicalResource(request)}`;
 }
 
-function canonicalResource({ bucket, hosted, rawPath, query }: S3Request): string {
-  const path = hosted ? `/${bucket}${rawPath}` : rawPath;
+/** Headers, and those that stand in the query instead: `withQueryHeaders` makes headers of them, so they are signed as such. */
+function amazonHeaders({ http, query }: S3Request): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [name, value] of query) {
+    if (isAmazon(name)) found.set(name.toLowerCase(), Buffer.from(value, "utf8").toString("latin1"));
+  }
+  for (const name in http.headers) if (isAmazon(name)) found.set(name, http.headers[name]!.trim());
+  return found;
+}
+
+function isAmazon(name: string): boolean {
+  return name.toLowerCase().startsWith("x-amz-");
+}
+
+function canonicalResource({ bucket, key, hosted, rawPath, query }: S3Request): string {
+  const asked = hosted ? `/${bucket}${rawPath}` : rawPath;
+  // A bucket by itself is signed with a slash behind it, as boto3 does, however it is asked for.
+  const path = key === undefined && bucket !== undefined ? `${asked.replace(/\/$/, "")}/` : asked;
   const parameters = [...query]
     .filter(([name]) => signedParameters.has(name))
     .sort(([one], [other]) => (one < other ? -1 : 1))

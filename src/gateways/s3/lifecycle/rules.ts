@@ -23,12 +23,15 @@ export interface Expiration {
   readonly markers?: boolean;
 }
 
+/** "and" with And around its parts; "prefix", the old way, with a Prefix instead; "none" at all. */
+export type FilterForm = "filter" | "and" | "prefix" | "none";
+
 export interface LifecycleRule {
   readonly id: string;
   readonly enabled: boolean;
   readonly filter: LifecycleFilter;
-  /** How the filter was written: the old way is a Prefix without Filter around it. */
-  readonly form: "filter" | "prefix" | "none";
+  /** How the filter was written, for tools that compare what they get with what they have put. */
+  readonly form: FilterForm;
   readonly expiration?: Expiration;
   readonly noncurrent?: { readonly days: number; readonly keep?: number };
   readonly abortDays?: number;
@@ -109,7 +112,7 @@ function readFilter(rule: XmlNode): { filter: LifecycleFilter; form: LifecycleRu
   if (node !== undefined && prefix !== undefined) throw new S3Error("MalformedXML");
   if (node === undefined) {
     if (prefix === undefined) return { filter: {}, form: "none" };
-    return { filter: prefix.text === "" ? {} : { prefix: prefix.text }, form: "prefix" };
+    return { filter: { prefix: prefix.text }, form: "prefix" };
   }
   const names = ["Prefix", "Tag", "ObjectSizeGreaterThan", "ObjectSizeLessThan"];
   const and = node.child("And");
@@ -119,7 +122,7 @@ function readFilter(rule: XmlNode): { filter: LifecycleFilter; form: LifecycleRu
     return { filter: readPredicates(node), form: "filter" };
   }
   node.only("And");
-  return { filter: readPredicates(and.only(...names)), form: "filter" };
+  return { filter: readPredicates(and.only(...names)), form: "and" };
 }
 
 function readPredicates(node: XmlNode): LifecycleFilter {
@@ -138,7 +141,7 @@ function readPredicates(node: XmlNode): LifecycleFilter {
     throw new S3Error("InvalidRequest", "ObjectSizeLessThan should be greater than ObjectSizeGreaterThan");
   }
   return {
-    ...(prefix === undefined || prefix === "" ? {} : { prefix }),
+    ...(prefix === undefined ? {} : { prefix }),
     ...(Object.keys(tags).length === 0 ? {} : { tags }),
     ...(largerThan === undefined ? {} : { largerThan }),
     ...(smallerThan === undefined ? {} : { smallerThan }),
@@ -231,6 +234,5 @@ function filterElement({ filter, form }: LifecycleRule): Xml | undefined {
     ...(filter.largerThan === undefined ? [] : [leaf("ObjectSizeGreaterThan", filter.largerThan)]),
     ...(filter.smallerThan === undefined ? [] : [leaf("ObjectSizeLessThan", filter.smallerThan)]),
   ];
-  if (parts.length === 0) return element("Filter", leaf("Prefix", ""));
-  return element("Filter", parts.length === 1 ? parts[0] : element("And", join(parts)));
+  return element("Filter", form === "and" ? element("And", join(parts)) : join(parts));
 }
