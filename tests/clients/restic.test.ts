@@ -10,7 +10,9 @@ describeSession("restic", (session) => {
   };
   const snapshots = async (): Promise<number> => (JSON.parse(await restic("snapshots", "--json")) as unknown[]).length;
 
-  beforeAll(() => makeTree(session.path("tree"), { count: 3_000, sizes: [40 * megabyte, 25 * megabyte, 7 * megabyte] }));
+  beforeAll(() =>
+    makeTree(session.path("tree"), { count: 3_000, sizes: [40 * megabyte, 25 * megabyte, 7 * megabyte] }),
+  );
 
   test("makes a repository, in a bucket that it makes too", async () => {
     expect(await restic("init")).toContain("created restic repository");

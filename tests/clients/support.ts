@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type RunOptions, type Service, someBytes, Workplace } from "../support/program.ts";
 import { type ClientName, findClients, type FoundClient } from "./clients.ts";
@@ -126,6 +127,19 @@ export class Session {
   /** By a presigned URL, as somebody without keys would; the body that came back. */
   curl(args: readonly string[]): Promise<string> {
     return this.command("curl", ["--silent", "--show-error", "--fail", ...args]);
+  }
+}
+
+/** What a session does that is not its client's business; defaults but for where the store is. */
+export function sdkClient({ endpoint }: Session): S3Client {
+  return new S3Client({ endpoint, region, credentials: { accessKeyId: accessKey, secretAccessKey: secretKey } });
+}
+
+/** Small objects under these keys, each its own content; some at a time. */
+export async function putObjects(client: S3Client, bucket: string, keys: readonly string[]): Promise<void> {
+  for (let first = 0; first < keys.length; first += 32) {
+    const some = keys.slice(first, first + 32);
+    await Promise.all(some.map((key) => client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: key }))));
   }
 }
 
