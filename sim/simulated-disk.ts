@@ -153,6 +153,8 @@ export class AttachedDisk implements Disk {
   readonly #detach: () => void;
   readonly #files = new Set<SimulatedFile>();
   alive = true;
+  /** How many files it had open at its end. */
+  openFileCountAtKill = 0;
 
   constructor(disk: SimulatedDisk, detach: () => void) {
     this.#disk = disk;
@@ -167,6 +169,7 @@ export class AttachedDisk implements Disk {
   kill(): void {
     this.alive = false;
     this.#detach();
+    this.openFileCountAtKill = this.#files.size;
     for (const file of this.#files) file.forget();
     this.#files.clear();
     for (const [directory, owner] of this.#disk.locks) if (owner === this) this.#disk.locks.delete(directory);

@@ -1,0 +1,70 @@
+/**
+ * When all is well again: every version that is there reads back bit for bit, and so does every object of a byte stream
+ * that was acknowledged and that nobody removed; what was removed is gone; what nobody was told of is whole or not there.
+ * (Which versions have to be there is told by the histories: see linearizability.ts.)
+ */
+import type { SavedObject } from "../../src/datastore/datastore.ts";
+import { buckets, type Client } from "../world/client.ts";
+import { bytesOf, type Content, differenceAt, sizeOf } from "../world/contents.ts";
+import type { RunningRouterRole } from "../world/roles.ts";
+import type { Streams } from "../world/streams.ts";
+import type { World } from "../world/world.ts";
+
+export async function checkVersions(world: World, client: Client): Promise<number> {
+  let count = 0;
+  for (const { name } of buckets) {
+    const versions = await client.listVersions(name);
+    if (versions === undefined) world.history.violation(`durability: bucket ${name} cannot be listed when all is well`);
+    for (const version of versions ?? []) {
+      if (version.object === undefined) continue;
+      await client.readVersion(name, version, "final");
+      count++;
+    }
+  }
+  return count;
+}
+
+export async function checkStreams(world: World, streams: Streams, running: RunningRouterRole): Promise<void> {
+  const { router, datastore } = running;
+  const found = new Map<number, SavedObject>();
+  for (let after: SavedObject["id"] | undefined; ;) {
+    const page = await router.list(after, 1_000);
+    for (const record of page) if (record.status === "saved" && record.standalone) found.set(record.id, record);
+    if (page.length < 1_000) break;
+    after = page.at(-1)!.id;
+  }
+  const compare = async (object: SavedObject, content: Content, what: string): Promise<void> => {
+    let bytes: Uint8Array;
+    try {
+      bytes = await router.get(object);
+    } catch (error) {
+      if (!(await world.damages.concern(datastore, object))) world.history.violation(`durability: ${what}: ${error}`);
+      return;
+    }
+    const difference = differenceAt(bytes, content);
+    if (bytes.length !== sizeOf(content) || difference !== undefined) {
+      world.history.violation(`bytes: ${what} differs at ${difference ?? bytes.length}`);
+    }
+  };
+  for (const [id, { content, removal }] of streams.acknowledged) {
+    const object = found.get(id);
+    found.delete(id);
+    if (object === undefined && removal === "none") {
+      world.history.violation(`durability: object ${id} of a stream was acknowledged, and is gone`);
+    } else if (object !== undefined && removal === "done") {
+      world.history.violation(`deletes: object ${id} of a stream was removed, and is back`);
+    } else if (object !== undefined) await compare(object, content, `object ${id} of a stream`);
+  }
+  for (const object of found.values()) {
+    // Nobody was told of it: all that was sent, or (where the sender left with a plain end) a beginning of it.
+    const bytes = await router.get(object).catch(() => undefined);
+    const isKnown =
+      bytes === undefined ||
+      streams.unacknowledged.some((content) => sizeOf(content) >= bytes.length && begins(content, bytes));
+    if (!isKnown) world.history.violation(`bytes: object ${object.id} of a stream is nothing that was sent`);
+  }
+}
+
+function begins(content: Content, bytes: Uint8Array): boolean {
+  return Buffer.compare(bytesOf(content).subarray(0, bytes.length), bytes) === 0;
+}

@@ -1,0 +1,38 @@
+/**
+ * Reclaiming finally frees what nothing refers to: after a while in which nobody writes, the volumes of a store take not
+ * much more than what is live in them. (That it frees nothing else is seen by reading everything afterwards.)
+ */
+import { ticketDataSize } from "../../src/core/frame.ts";
+import { layoutOf, volumeEnd, volumeStart } from "../../src/core/layout.ts";
+import type { Datastore } from "../../src/datastore/datastore.ts";
+import { FileInode } from "../simulated-inodes.ts";
+import { imagePageSize } from "../sparse-image.ts";
+import type { World } from "../world/world.ts";
+
+const placement = layoutOf(2);
+/** What a volume's live bytes may be of all that it takes, with the settings of world.ts and some room. */
+const liveShareMin = 0.7;
+/** Each run begins and ends within a page, in both files. */
+const pagesPerRun = 5;
+const slackSize = 400_000;
+
+export async function checkDeadSpace(world: World, datastore: Datastore): Promise<void> {
+  let allowed = slackSize;
+  for (const { volume, liveCount } of await datastore.listVolumes(undefined, 1_000)) {
+    const runs = await datastore.listRuns(volumeStart(placement, volume), volumeEnd(placement, volume), 1_000_000);
+    allowed += (liveCount * (ticketDataSize + 8)) / liveShareMin + runs.length * pagesPerRun * imagePageSize;
+  }
+  // At depth 4 a ticket takes a page in each of two files.
+  let used = 0;
+  for (const { machine } of world.processes) {
+    for (const path of machine.disk.files().filter((name) => /\/(obj|sum)(\.new)?$/.test(name))) {
+      const inode = machine.disk.find(path);
+      if (!(inode instanceof FileInode)) continue;
+      const isOwnFile = inode.cache.size <= ticketDataSize;
+      used += isOwnFile ? inode.cache.size : inode.cache.pageCount * imagePageSize;
+    }
+  }
+  if (used > allowed) {
+    world.history.violation(`reclaim: ${used} bytes are in use where ${Math.round(allowed)} would do, after a long rest`);
+  }
+}

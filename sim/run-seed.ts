@@ -1,0 +1,279 @@
+/**
+ * One seed from beginning to end: a cluster is built, clients work while things go wrong, then all is well again and
+ * everything is checked; then it rests and reclaims, the power of all machines is cut at once, and it is checked again.
+ */
+import { createHash } from "node:crypto";
+import { checkStreams, checkVersions } from "./checkers/durability.ts";
+import { checkFile } from "./checkers/linearizability.ts";
+import { checkListings } from "./checkers/listing.ts";
+import { checkDeadSpace } from "./checkers/reclaim.ts";
+import { checkMemory, checkOpenFiles } from "./checkers/resources.ts";
+import { SimulatedRandom } from "./simulated-random.ts";
+import { buckets, Client, keys } from "./world/client.ts";
+import type { FaultKind } from "./world/faults.ts";
+import { describeError, type RunningRouterRole } from "./world/roles.ts";
+import { Streams } from "./world/streams.ts";
+import { World } from "./world/world.ts";
+
+export interface SeedOptions {
+  readonly seed: number;
+  /** Events after which clients and faults stop; what follows is the healing and the checks. */
+  readonly eventsMax?: number;
+  readonly without?: ReadonlySet<FaultKind>;
+  readonly writeTrace?: (line: string) => void;
+}
+
+export interface SeedResult {
+  readonly seed: number;
+  /** What is wrong, the first thing first; none: all checks passed. */
+  readonly violations: readonly string[];
+  /** Of everything that happened. */
+  readonly hash: string;
+  /** When clients and faults stopped. */
+  readonly workEvents: number;
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly operations: number;
+  readonly versions: number;
+  readonly faults: ReadonlyMap<FaultKind, number>;
+  readonly restarts: number;
+  readonly undecided: number;
+  readonly description: string;
+}
+
+/** How long the clients work, at most, in simulated time. */
+const workMs = 120_000;
+const eventsUsual = 40_000;
+/** How long anything may take once all is well. */
+const patienceMs = 240_000;
+
+export async function runSeed(options: SeedOptions): Promise<SeedResult> {
+  const run = new SeedRun(options);
+  return run.run();
+}
+
+/** What stops a run: there is no sense in going on. */
+class Stuck extends Error {}
+
+class SeedRun {
+  readonly #options: SeedOptions;
+  readonly #world: World;
+  readonly #random: SimulatedRandom;
+  readonly #streams: Streams;
+  readonly #clients: Client[] = [];
+  /** Reads what has to be there. */
+  readonly #judge: Client;
+  #stopping = false;
+  #workEvents = 0;
+  #versions = 0;
+  #undecided = 0;
+
+  constructor(options: SeedOptions) {
+    this.#options = options;
+    const { seed, without = new Set(), writeTrace } = options;
+    this.#world = new World({ seed, without, writeTrace });
+    this.#random = this.#world.random.fork();
+    this.#streams = new Streams(this.#world, this.#random.fork());
+    const count = this.#random.between(1, 5);
+    for (let index = 0; index < count; index++) {
+      this.#clients.push(new Client(this.#world, `client-${index}`, this.#random.fork(), this.#streams));
+    }
+    this.#judge = new Client(this.#world, "judge", this.#random.fork(), this.#streams);
+  }
+
+  async run(): Promise<SeedResult> {
+    const world = this.#world;
+    const { clock } = world.simulation;
+    try {
+      await this.#setUp();
+      await this.#work();
+      if (world.history.violations.length === 0) await this.#settle();
+      if (world.history.violations.length === 0) await this.#judgeAll();
+      if (world.history.violations.length === 0) await this.#rest();
+      if (world.history.violations.length === 0) await this.#cutAllPower();
+      if (world.history.violations.length === 0) await this.#end();
+      if (world.history.violations.length === 0) this.#judgeHistories();
+    } catch (error) {
+      world.history.violation(
+        error instanceof Stuck ? error.message : `errors: the run threw ${(error as Error).stack ?? String(error)}`,
+      );
+    }
+    for (const text of world.history.violations) world.trace.add("checker", text);
+    return {
+      seed: this.#options.seed,
+      violations: world.history.violations,
+      hash: world.trace.digest(),
+      workEvents: this.#workEvents,
+      events: clock.eventCount,
+      simulatedMs: clock.monotonic(),
+      operations: world.history.operationCount,
+      versions: this.#versions,
+      faults: world.faultCounts,
+      restarts: world.processes.reduce((sum, { startCount }) => sum + startCount - 1, 0),
+      undecided: this.#undecided,
+      description: `${world.routers.length} routers, ${world.putters.length} putters, ${this.#clients.length} clients; ${[...world.rates.keys()].join(", ")}`,
+    };
+  }
+
+  // ── the work ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #setUp(): Promise<void> {
+    const world = this.#world;
+    world.start();
+    for (const { name } of buckets) {
+      await this.#insist(`bucket ${name}`, async ({ datastore }) => {
+        if ((await datastore.getBucket(name)) === undefined) await datastore.createBucket(name, {}, 1);
+        if (name === "on") await datastore.updateBucket(name, { versioning: "enabled" });
+      });
+    }
+  }
+
+  /** Asks until it is answered, whatever goes wrong. */
+  async #insist(what: string, work: (running: RunningRouterRole) => Promise<unknown>): Promise<void> {
+    const { clock } = this.#world.simulation;
+    const until = clock.monotonic() + patienceMs;
+    for (;;) {
+      const called = this.#world.pickRouter(this.#random).call(work);
+      const outcome = await clock.run(called);
+      if (outcome.kind === "value") return;
+      if (clock.monotonic() > until) {
+        throw new Stuck(`liveness: ${what}: ${outcome.kind === "error" ? describeError(outcome.error) : "died"}`);
+      }
+      await clock.runFor(500);
+    }
+  }
+
+  async #work(): Promise<void> {
+    const { clock } = this.#world.simulation;
+    const eventsMax = this.#options.eventsMax ?? eventsUsual;
+    const until = clock.monotonic() + workMs * (0.2 + 0.8 * this.#random.fraction());
+    const loops = this.#clients.map((client) => this.#loop(client));
+    void Promise.all(loops).catch((error: unknown) =>
+      this.#world.history.violation(`errors: a client threw ${(error as Error).stack}`),
+    );
+    while (clock.eventCount < eventsMax && clock.monotonic() < until) {
+      if (!(await clock.step())) break;
+      if (this.#world.history.violations.length > 0) break;
+      if (clock.eventCount % 64 === 0) checkOpenFiles(this.#world);
+    }
+    this.#workEvents = clock.eventCount;
+    this.#stopping = true;
+  }
+
+  async #loop(client: Client): Promise<void> {
+    while (!this.#stopping) {
+      await client.pause();
+      if (!this.#stopping) await client.act();
+    }
+  }
+
+  // ── when all is well ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Faults end, what was asked for is answered, and every process is started anew: a poisoned one stays so for life. */
+  async #settle(): Promise<void> {
+    const world = this.#world;
+    world.heal();
+    await this.#until("clients are answered", () => {
+      const busy = this.#clients.filter(({ doing }) => doing !== "");
+      return busy.length === 0 ? undefined : busy.map(({ name, doing }) => `${name}: ${doing}`).join(", ");
+    });
+    for (const process of world.processes) {
+      if (this.#random.chance(0.5)) process.kill();
+      else await world.simulation.clock.run(process.stop(30_000));
+      process.start();
+    }
+    await this.#untilUp();
+  }
+
+  #untilUp(): Promise<void> {
+    return this.#until("processes are up and know one another", () => {
+      for (const { name, running, startErrors } of this.#world.processes) {
+        if (running === undefined) return `${name} is down: ${describeError(startErrors.at(-1))}`;
+      }
+      for (const { name, running } of this.#world.routers) {
+        const found = running!.putters.filter(({ available }) => available).length;
+        if (found < this.#world.putters.length) return `${name} has found ${found} putters`;
+      }
+      return undefined;
+    });
+  }
+
+  /** Lets time pass until `missing` tells nothing any more. */
+  async #until(what: string, missing: () => string | undefined): Promise<void> {
+    const { clock } = this.#world.simulation;
+    const end = clock.monotonic() + patienceMs;
+    for (let text = missing(); text !== undefined; text = missing()) {
+      if (clock.monotonic() > end) throw new Stuck(`liveness: ${patienceMs} ms are not enough until ${what}: ${text}`);
+      await clock.runFor(100);
+    }
+  }
+
+  async #judgeAll(): Promise<void> {
+    const world = this.#world;
+    const { clock } = world.simulation;
+    const { running } = world.routers[0]!;
+    this.#versions = await clock.run(checkVersions(world, this.#judge));
+    await clock.run(checkStreams(world, this.#streams, running!));
+    await clock.run(checkListings(world, running!.datastore));
+  }
+
+  /** One router alone, so that no lease of another one keeps dead space from being told; for long enough to reclaim. */
+  async #rest(): Promise<void> {
+    const world = this.#world;
+    const { clock } = world.simulation;
+    for (const process of world.routers.slice(1)) {
+      const how = await clock.run(process.stop(30_000));
+      if (how !== "closed") world.history.violation(`liveness: ${process.name} did not close in 30 s with nothing to do`);
+    }
+    await clock.runFor(20 * world.reclaimIntervalMs);
+    checkMemory(world);
+    checkOpenFiles(world);
+    await clock.run(checkDeadSpace(world, world.routers[0]!.running!.datastore));
+    for (const process of world.routers) process.start();
+    await this.#untilUp();
+    await this.#judgeAll();
+  }
+
+  async #cutAllPower(): Promise<void> {
+    const world = this.#world;
+    for (const process of world.processes) process.cutPower();
+    world.server?.crash();
+    await this.#untilUp();
+    await this.#judgeAll();
+  }
+
+  async #end(): Promise<void> {
+    const world = this.#world;
+    for (const process of world.processes) {
+      const { host } = process;
+      const how = await world.simulation.clock.run(process.stop(30_000));
+      if (how !== "closed") world.history.violation(`liveness: ${process.name} did not close within 30 s`);
+      else if (host!.disk.openFileCountAtKill > 0) {
+        world.history.violation(`resources: ${process.name} closed with ${host!.disk.openFileCountAtKill} files open`);
+      }
+    }
+  }
+
+  #judgeHistories(): void {
+    const { history } = this.#world;
+    for (const { name } of buckets) {
+      for (const key of keys) {
+        const operations = history.files.get(`${name}\0${key}`) ?? [];
+        const verdict = checkFile(operations, name === "on" ? "enabled" : "off", history);
+        if (verdict === "undecided") this.#undecided++;
+        if (verdict === "not linearizable") {
+          history.violation(`linearizability: no order explains what clients were told of ${name}/${key}`);
+          for (const { client, calledAt, returnedAt, input, answer } of operations) {
+            const span = `${calledAt}-${returnedAt === Number.POSITIVE_INFINITY ? "" : returnedAt}`;
+            this.#world.trace.add(client, `${span} ${JSON.stringify(input)} -> ${JSON.stringify(answer)}`);
+          }
+        }
+      }
+    }
+  }
+}
+
+/** The same for the same source: which seeds a version is tried with does not matter, that they can be repeated does. */
+export function seedOf(text: string): number {
+  return createHash("sha256").update(text).digest().readUInt32BE(0);
+}

@@ -1,0 +1,452 @@
+/** One client of the simulated cluster: asks for one thing after the other, and notes down what it is told. */
+import { StoreError } from "../../src/core/errors.ts";
+import type { Condition, FileTarget, SavedObject, Target, VersionRecord } from "../../src/datastore/datastore.ts";
+import { delay } from "../../src/env/host.ts";
+import type { SimulatedRandom } from "../simulated-random.ts";
+import { bytesOf, type Content, differenceAt, sizeOf } from "./contents.ts";
+import { type Answer, answerOf, type History, type Input, isBug, type Operation, type Wanted } from "./history.ts";
+import type { CallOutcome, SupervisedProcess } from "./process.ts";
+import { describeError, type RunningRouterRole } from "./roles.ts";
+import type { Streams } from "./streams.ts";
+import type { World } from "./world.ts";
+
+export interface Bucket {
+  readonly name: string;
+  /** Whether clients turn its versioning on and off. */
+  readonly changes: boolean;
+}
+
+export const buckets: readonly Bucket[] = [
+  { name: "off", changes: false },
+  { name: "on", changes: false },
+  { name: "changing", changes: true },
+];
+export const keys: readonly string[] = ["a/one", "a/two", "a/é", "b", "b/\u{1f33b}", "c"];
+
+const boundarySizes = [0, 1, 1457, 1458, 1459, 2915, 2916, 2917, 20_000, 262_439, 262_440, 262_441];
+const groupSize = 2048 * 1458;
+
+export function tagOf(version: VersionRecord): number {
+  return Number(version.attributes["tag"]);
+}
+
+export class Client {
+  /** What it waits for now. */
+  doing = "";
+  readonly name: string;
+  readonly #world: World;
+  readonly #history: History;
+  readonly #random: SimulatedRandom;
+  readonly #streams: Streams;
+  readonly #largeShare: number;
+  readonly #pauseMaxMs: number;
+
+  constructor(world: World, name: string, random: SimulatedRandom, streams: Streams) {
+    this.#world = world;
+    this.#history = world.history;
+    this.name = name;
+    this.#random = random;
+    this.#streams = streams;
+    this.#largeShare = random.chance(0.25) ? 0.03 : 0;
+    this.#pauseMaxMs = random.pick([20, 200, 2_000]);
+  }
+
+  async pause(): Promise<void> {
+    await delay(this.#world.client.clock, this.#random.fraction() * this.#pauseMaxMs);
+  }
+
+  /** Any one operation. */
+  async act(): Promise<void> {
+    const { random, bucket, key } = this.#choose();
+    const weights: readonly (readonly [number, string, () => Promise<unknown>])[] = [
+      [22, "put", () => this.#put(bucket, key)],
+      [4, "streamed put", () => this.#putStreamed(bucket, key)],
+      [10, "delete", () => this.#delete(bucket, key)],
+      [6, "delete a version", () => this.#deleteVersion(bucket, key)],
+      [20, "read", () => this.#read(bucket, key)],
+      [6, "copy", () => this.#copy(bucket, key)],
+      [5, "upload", () => this.#upload(bucket, key)],
+      [6, "list files", () => this.#listFiles(bucket)],
+      [6, "list versions", () => this.listVersions(bucket)],
+      [2, "set versioning", () => this.#setVersioning()],
+      [6, "stream", () => this.#streams.act(this.content())],
+    ];
+    let point = random.fraction() * weights.reduce((sum, [weight]) => sum + weight, 0);
+    for (const [weight, name, work] of weights) {
+      point -= weight;
+      if (point > 0) continue;
+      this.doing = name;
+      this.#world.trace.add(this.name, name);
+      this.#history.operationCount++;
+      await work();
+      this.doing = "";
+      return;
+    }
+  }
+
+  content(): Content {
+    const random = this.#random;
+    const size = random.chance(this.#largeShare)
+      ? groupSize * random.between(1, 3) + random.pick([-1, 0, 1, 5_000])
+      : random.chance(0.6)
+        ? random.pick(boundarySizes.slice(0, random.chance(0.8) ? 9 : 12))
+        : random.below(30_000);
+    return [{ seed: random.uint32(), size }];
+  }
+
+  // ── writes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #put(bucket: string, key: string): Promise<void> {
+    const content = this.content();
+    const tag = this.#history.newTag(content);
+    const { wanted, condition } = await this.#someCondition(bucket, key);
+    const target = fileTarget(bucket, key, tag, condition);
+    await this.#write(bucket, key, { kind: "put", tag, wanted }, async ({ router }) => {
+      const { id } = await router.put(bytesOf(content), target, {});
+      this.#history.objectOfTag.set(tag, id);
+    });
+  }
+
+  /** As a gateway does with a body that arrives: in pieces, of a length that may not be known, given up at times. */
+  async #putStreamed(bucket: string, key: string): Promise<void> {
+    const content = this.content();
+    const tag = this.#history.newTag(content);
+    const target = fileTarget(bucket, key, tag);
+    const givesUp = this.#random.chance(0.1);
+    await this.#write(bucket, key, { kind: "put", tag, wanted: undefined }, async ({ router }) => {
+      const { id } = await this.#stream(router, content, target, givesUp);
+      this.#history.objectOfTag.set(tag, id);
+    });
+  }
+
+  async #stream(router: RunningRouterRole["router"], content: Content, target: Target, givesUp: boolean) {
+    const bytes = bytesOf(content);
+    let wake = (): void => undefined;
+    const writer = await router.openWriter({
+      ...(this.#random.chance(0.5) ? { sizeHint: bytes.length } : {}),
+      onRoom: () => wake(),
+      onFailure: () => wake(),
+    });
+    for (let at = 0; at < bytes.length;) {
+      const piece = bytes.subarray(at, at + this.#random.between(1, Math.max(65_536, bytes.length / 8)));
+      for (let done = writer.offer(piece); done < piece.length; done += writer.offer(piece.subarray(done))) {
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+      at += piece.length;
+      if (this.#random.chance(0.1)) await delay(this.#world.client.clock, this.#random.fraction() * 50);
+      if (this.#random.chance(0.05)) writer.park();
+    }
+    if (givesUp) {
+      await writer.abort(new StoreError("ABORTED", "the client went away"));
+      throw new StoreError("ABORTED", "the client went away");
+    }
+    return writer.finish(target, {});
+  }
+
+  async #delete(bucket: string, key: string): Promise<void> {
+    const tag = this.#history.newTag([]);
+    const { wanted, condition } = await this.#someCondition(bucket, key);
+    if (wanted?.kind === "absent") return;
+    await this.#write(bucket, key, { kind: "delete", tag, wanted }, ({ datastore }) =>
+      datastore.deleteFile(bucket, key, this.#now(), condition, { tag }),
+    );
+  }
+
+  async #deleteVersion(bucket: string, key: string): Promise<void> {
+    const versions = (await this.listVersions(bucket))?.filter((version) => version.key === key) ?? [];
+    if (versions.length === 0) return;
+    const { version, attributes } = this.#random.pick(versions);
+    const tag = version === "null" ? undefined : Number(attributes["tag"]);
+    const operation = this.#history.begin(bucket, key, this.name, { kind: "deleteVersion", tag });
+    const outcome = await this.#call(({ datastore }) => datastore.deleteVersion(bucket, key, version));
+    if (outcome.kind === "value") {
+      const tags = outcome.value === undefined ? [] : [tagOf(outcome.value)];
+      this.#history.end(operation, { kind: "tags", tags });
+    } else this.#end(operation, outcome);
+  }
+
+  async #copy(bucket: string, key: string): Promise<void> {
+    const source = await this.#lookUp(this.#random.pick(buckets).name, this.#random.pick(keys));
+    if (source?.object === undefined) return;
+    const tag = this.#history.newTag(this.#contentOf(source));
+    const object = source.object;
+    this.#history.objectOfTag.set(tag, object);
+    const operation = this.#history.begin(bucket, key, this.name, { kind: "put", tag, wanted: undefined });
+    const outcome = await this.#call(({ datastore }) =>
+      datastore.copyVersion(object, fileTarget(bucket, key, tag), this.#now()),
+    );
+    this.#end(operation, outcome);
+  }
+
+  async #setVersioning(): Promise<void> {
+    const { name } = buckets.find(({ changes }) => changes)!;
+    const versioning = this.#random.pick(["enabled", "suspended"] as const);
+    const operations = keys.map((key) =>
+      this.#history.begin(name, key, this.name, { kind: "setVersioning", versioning }),
+    );
+    const outcome = await this.#call(({ datastore }) => datastore.updateBucket(name, { versioning }));
+    for (const operation of operations) this.#end(operation, outcome);
+  }
+
+  // ── uploads ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #upload(bucket: string, key: string): Promise<void> {
+    const upload = `upload-${this.#history.now()}`;
+    const record = { upload, bucket, key, createdAt: this.#now(), attributes: {} };
+    const created = await this.#call(({ datastore }) => datastore.createUpload(record));
+    if (created.kind !== "value") return;
+    const parts: { part: number; content: Content }[] = [];
+    for (let part = 1; part <= this.#random.between(1, 5); part++) {
+      const content = await this.#putPart(upload, part);
+      if (content !== undefined) parts.push({ part, content });
+      if (this.#random.chance(0.3)) await this.pause();
+    }
+    if (parts.length === 0 || this.#random.chance(0.15)) {
+      await this.#call(({ datastore }) => datastore.abortUpload(upload));
+      return;
+    }
+    const chosen = parts.filter(() => this.#random.chance(0.9));
+    if (chosen.length === 0) chosen.push(parts[0]!);
+    const tag = this.#history.newTag(chosen.flatMap(({ content }) => content));
+    const { wanted, condition } = await this.#someCondition(bucket, key);
+    const target = fileTarget(bucket, key, tag, condition);
+    await this.#write(bucket, key, { kind: "put", tag, wanted }, async ({ router, datastore }) => {
+      const id = await router.newObjectId();
+      const numbers = chosen.map(({ part }) => part);
+      await datastore.completeUpload(upload, numbers, id, {}, target, this.#now());
+      this.#history.objectOfTag.set(tag, id);
+    });
+  }
+
+  /** The part's content; undefined where it is not known to be there. */
+  async #putPart(upload: string, part: number): Promise<Content | undefined> {
+    if (this.#random.chance(0.25)) {
+      const source = await this.#lookUp(this.#random.pick(buckets).name, this.#random.pick(keys));
+      if (source?.object === undefined) return undefined;
+      const object = source.object;
+      const copied = await this.#call(({ datastore }) => datastore.copyPart(object, upload, part, {}, this.#now()));
+      return copied.kind === "value" ? this.#contentOf(source) : undefined;
+    }
+    const content = this.content();
+    const target: Target = { kind: "part", upload, part, attributes: {} };
+    const put = await this.#call(({ router }) => router.put(bytesOf(content), target, {}));
+    return put.kind === "value" ? content : undefined;
+  }
+
+  // ── reads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #read(bucket: string, key: string): Promise<void> {
+    const version = await this.#lookUp(bucket, key);
+    if (version?.object === undefined) return;
+    await this.readVersion(bucket, version, "mid-run");
+  }
+
+  /** Reads all or a part of what a version says, and checks every byte. `final`: it has to be there. */
+  async readVersion(bucket: string, version: VersionRecord, when: "mid-run" | "final"): Promise<void> {
+    const what = `${bucket}/${version.key} ${version.version} (tag ${tagOf(version)})`;
+    const content = this.#contentOf(version);
+    if (sizeOf(content) !== version.size) {
+      return this.#history.violation(`durability: ${what} is ${version.size} bytes, written were ${sizeOf(content)}`);
+    }
+    let object: SavedObject | undefined;
+    const outcome = await this.#call(async ({ router, datastore }) => {
+      const record = await datastore.getObject(version.object!);
+      if (record?.status !== "saved") return;
+      object = record;
+      await this.#readObject(router, record, content, what, when);
+    });
+    const error = outcome.kind === "error" ? outcome.error : undefined;
+    const isDamaged = (error as StoreError | undefined)?.code === "DAMAGED";
+    if (when === "final" && outcome.kind !== "value" && !isDamaged) {
+      const why = outcome.kind === "died" ? "its router died" : describeError(error);
+      return this.#history.violation(`durability: ${what} cannot be read when all is well: ${why}`);
+    }
+    if (isDamaged || (outcome.kind === "value" && object === undefined)) {
+      const reason = isDamaged ? describeError(error) : "there is no such object";
+      await this.#checkLoss(bucket, version, object, `${what}: ${reason}`);
+    }
+  }
+
+  async #readObject(
+    router: RunningRouterRole["router"],
+    object: SavedObject,
+    content: Content,
+    what: string,
+    when: "mid-run" | "final",
+  ): Promise<void> {
+    const random = this.#random;
+    if (object.size < 40_000 && random.chance(0.3)) return this.#compare(await router.get(object), content, 0, what);
+    const isWhole = when === "final" || random.chance(0.5);
+    const offset = isWhole ? 0 : random.below(object.size + 1);
+    const length = isWhole ? object.size : random.below(object.size - offset + 1);
+    const wanted = bytesOf(content);
+    let at = offset;
+    for await (const { buffer, skip, take } of router.read(object, offset, length)) {
+      try {
+        const bytes = buffer.data.subarray(skip, skip + take);
+        if (Buffer.compare(bytes, wanted.subarray(at, at + take)) !== 0) {
+          this.#history.violation(`bytes: ${what} has other bytes after ${at}`);
+        }
+        at += take;
+        if (random.chance(0.05) && when === "mid-run") await delay(this.#world.client.clock, random.fraction() * 500);
+      } finally {
+        buffer.release();
+      }
+      if (when === "mid-run" && random.chance(0.02)) return;
+    }
+    if (at !== offset + length) this.#history.violation(`bytes: ${what} ended at ${at}, not ${offset + length}`);
+  }
+
+  #compare(bytes: Uint8Array, content: Content, offset: number, what: string): void {
+    const difference = differenceAt(bytes, content, offset);
+    const isShort = bytes.length !== sizeOf(content) - offset;
+    if (difference !== undefined || isShort) this.#history.violation(`bytes: ${what} differs at ${difference}`);
+  }
+
+  /** A version that is still there must be whole, unless the disk damaged just its tickets. */
+  async #checkLoss(bucket: string, version: VersionRecord, object: SavedObject | undefined, what: string) {
+    const still = await this.#call(({ datastore }) => datastore.getVersion(bucket, version.key, version.version));
+    if (still.kind !== "value" || still.value?.object !== version.object) return;
+    if (object === undefined) return this.#history.violation(`durability: ${what}, but its version is there`);
+    const concerned = await this.#call(({ datastore }) => this.#world.damages.concern(datastore, object));
+    if (concerned.kind === "value" && !concerned.value) this.#history.violation(`durability: ${what}`);
+  }
+
+  async #lookUp(bucket: string, key: string): Promise<VersionRecord | undefined> {
+    const operation = this.#history.begin(bucket, key, this.name, { kind: "newest" });
+    const outcome = await this.#call(({ datastore }) => datastore.getVersion(bucket, key));
+    if (outcome.kind !== "value") {
+      this.#end(operation, outcome);
+      return undefined;
+    }
+    const version = outcome.value;
+    if (version !== undefined) this.#noteVersion(version);
+    this.#history.end(operation, { kind: "tags", tags: version === undefined ? [] : [tagOf(version)] });
+    return version;
+  }
+
+  async #listFiles(bucket: string): Promise<void> {
+    const random = this.#random;
+    const sorted = [...keys].sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+    const after = random.chance(0.3) ? random.pick(sorted) : undefined;
+    const limit = random.chance(0.5) ? 1_000 : random.between(1, 4);
+    const asked = after === undefined ? sorted : sorted.slice(sorted.indexOf(after) + 1);
+    const operations = new Map(
+      asked.map((key) => [key, this.#history.begin(bucket, key, this.name, { kind: "live" })] as const),
+    );
+    const request = { bucket, prefix: "", delimiter: undefined, after, limit };
+    const outcome = await this.#call(({ datastore }) => datastore.listFiles(request));
+    if (outcome.kind !== "value") {
+      for (const operation of operations.values()) this.#end(operation, outcome);
+      return;
+    }
+    const { items, more } = outcome.value;
+    const found = new Map(items.map((version) => [version.key, version]));
+    const last = more ? sorted.indexOf(items.at(-1)!.key) : sorted.length;
+    for (const [key, operation] of operations) {
+      const version = found.get(key);
+      if (version !== undefined) this.#noteVersion(version);
+      if (sorted.indexOf(key) > last) continue;
+      this.#history.end(operation, { kind: "tags", tags: version === undefined ? [] : [tagOf(version)] });
+    }
+  }
+
+  /** All versions of a bucket, in one page. */
+  async listVersions(bucket: string): Promise<readonly VersionRecord[] | undefined> {
+    const operations = new Map(
+      keys.map((key) => [key, this.#history.begin(bucket, key, this.name, { kind: "stack" })] as const),
+    );
+    const request = { bucket, prefix: "", delimiter: undefined, after: undefined, limit: 1_000 };
+    const outcome = await this.#call(({ datastore }) => datastore.listVersions(request));
+    if (outcome.kind !== "value") {
+      for (const operation of operations.values()) this.#end(operation, outcome);
+      return undefined;
+    }
+    const { items, more } = outcome.value;
+    for (const version of items) this.#noteVersion(version);
+    if (more) return items;
+    for (const [key, operation] of operations) {
+      const tags = items.filter((version) => version.key === key).map(tagOf);
+      this.#history.end(operation, { kind: "tags", tags });
+    }
+    return items;
+  }
+
+  // ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #choose(): { random: SimulatedRandom; bucket: string; key: string } {
+    const random = this.#random;
+    return { random, bucket: random.pick(buckets).name, key: random.pick(keys) };
+  }
+
+  /** A condition that may hold: made from what is there now, which others may change meanwhile. */
+  async #someCondition(
+    bucket: string,
+    key: string,
+  ): Promise<{ wanted: Wanted | undefined; condition: Condition | undefined }> {
+    const random = this.#random;
+    if (random.chance(0.55)) return { wanted: undefined, condition: undefined };
+    if (random.chance(0.4)) return { wanted: { kind: "absent" }, condition: { kind: "absent" } };
+    if (random.chance(0.2)) return { wanted: { kind: "present" }, condition: { kind: "present" } };
+    const seen = await this.#lookUp(bucket, key);
+    if (seen?.object === undefined) return { wanted: { kind: "absent" }, condition: { kind: "absent" } };
+    if (random.chance(0.5)) {
+      return { wanted: { kind: "object", object: seen.object }, condition: { kind: "object", object: seen.object } };
+    }
+    const tag = tagOf(seen);
+    return { wanted: { kind: "tag", tag }, condition: { kind: "attribute", name: "tag", value: tag } };
+  }
+
+  async #write(
+    bucket: string,
+    key: string,
+    input: Input,
+    work: (running: RunningRouterRole) => Promise<unknown>,
+  ): Promise<void> {
+    const operation = this.#history.begin(bucket, key, this.name, input);
+    this.#end(operation, await this.#call(work));
+  }
+
+  async #call<Value>(work: (running: RunningRouterRole) => Promise<Value>): Promise<CallOutcome<Value>> {
+    const process: SupervisedProcess<RunningRouterRole> = this.#world.pickRouter(this.#random);
+    const outcome = await process.call(work);
+    // What a process answers reaches its client a little later: it can die between.
+    if (this.#random.chance(0.3)) await delay(this.#world.client.clock, this.#random.fraction());
+    if (outcome.kind === "error" && isBug(outcome.error)) {
+      this.#history.violation(`errors: ${this.doing} was answered ${describeError(outcome.error)}`);
+    }
+    return outcome;
+  }
+
+  #end(operation: Operation, outcome: CallOutcome<unknown>): void {
+    const answer: Answer =
+      outcome.kind === "value"
+        ? { kind: "done" }
+        : outcome.kind === "error"
+          ? answerOf(outcome.error)
+          : { kind: "unknown" };
+    const { id, client, input } = operation;
+    this.#world.trace.add(client, `${id} ${input.kind} ${answer.kind}`);
+    this.#history.end(operation, answer);
+  }
+
+  #noteVersion(version: VersionRecord): void {
+    const tag = tagOf(version);
+    if (this.#history.contents.get(tag) === undefined) {
+      this.#history.violation(`bytes: ${version.key} has a version that nobody wrote: tag ${tag}`);
+    }
+    if (version.object !== undefined) this.#history.objectOfTag.set(tag, version.object);
+  }
+
+  #contentOf(version: VersionRecord): Content {
+    return this.#history.contents.get(tagOf(version)) ?? [];
+  }
+
+  #now(): number {
+    return this.#world.client.clock.now();
+  }
+}
+
+function fileTarget(bucket: string, key: string, tag: number, condition?: Condition): FileTarget {
+  return { kind: "file", bucket, key, attributes: { tag }, ...(condition === undefined ? {} : { condition }) };
+}

@@ -1,0 +1,281 @@
+/** One seed's cluster: machines, processes, datastore, and what goes wrong with them. */
+import { parseKey } from "../../src/core/key.ts";
+import type { Depth } from "../../src/core/layout.ts";
+import type { Datastore } from "../../src/datastore/datastore.ts";
+import { TransactionalDatastore } from "../../src/datastore/transactional.ts";
+import { IdLedger, ledgered } from "../checkers/ids.ts";
+import { EmbeddedBackend, RemoteBackend, StoreServer } from "../datastore/simulated-backend.ts";
+import { SimulatedStore } from "../datastore/simulated-store.ts";
+import { type SimulatedHost, type SimulatedMachine, Simulation } from "../simulated-host.ts";
+import type { SimulatedRandom } from "../simulated-random.ts";
+import { Damages } from "./damage.ts";
+import { chooseFaults, type FaultKind, type FaultRates } from "./faults.ts";
+import { History } from "./history.ts";
+import { SupervisedProcess } from "./process.ts";
+import {
+  bootPutter,
+  bootRouter,
+  putterPort,
+  responsePort,
+  type RunningPutterRole,
+  type RunningRouterRole,
+  watched,
+} from "./roles.ts";
+import { Trace } from "./trace.ts";
+
+export type RouterProcess = SupervisedProcess<RunningRouterRole>;
+export type PutterProcess = SupervisedProcess<RunningPutterRole>;
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly without: ReadonlySet<FaultKind>;
+  readonly writeTrace: ((line: string) => void) | undefined;
+}
+
+export const simulationKey = parseKey("000102030405060708090a0b0c0d0e0f", "simulation");
+export const clientMachine = "client";
+
+export class World {
+  readonly simulation: Simulation;
+  readonly trace: Trace;
+  readonly random: SimulatedRandom;
+  readonly history = new History();
+  readonly ids = new IdLedger((text) => this.history.violation(text));
+  readonly damages: Damages;
+  readonly rates: FaultRates;
+  readonly faultCounts = new Map<FaultKind, number>();
+  readonly routers: RouterProcess[] = [];
+  readonly putters: PutterProcess[] = [];
+  readonly store: SimulatedStore;
+  /** undefined: the datastore is in the router's process. */
+  readonly server: StoreServer | undefined;
+  readonly client: SimulatedHost;
+  readonly openVolumesMax: number;
+  readonly reclaimIntervalMs: number;
+  #isHealthy = false;
+
+  constructor({ seed, without, writeTrace }: WorldOptions) {
+    this.simulation = new Simulation(seed);
+    const { clock, random } = this.simulation;
+    this.trace = new Trace(clock, writeTrace);
+    this.random = random.fork();
+    this.rates = chooseFaults(random.fork(), without);
+    this.damages = new Damages((machine, what) => this.trace.add(machine, what));
+    this.store = new SimulatedStore(clock, random.fork());
+    this.store.onEvent = (what, changes) => this.trace.add("datastore", `${what} ${changes}`);
+    this.openVolumesMax = this.random.between(2, 8);
+    this.reclaimIntervalMs = this.random.between(500, 5_000);
+    const isCluster = this.random.chance(0.6);
+    this.server = isCluster ? new StoreServer(this.store) : undefined;
+    this.#build(isCluster);
+    this.client = this.simulation.machine(clientMachine).start();
+    this.#watchNetwork();
+  }
+
+  get processes(): (RouterProcess | PutterProcess)[] {
+    return [...this.routers, ...this.putters];
+  }
+
+  start(): void {
+    for (const process of this.processes) process.start();
+    this.#planFault();
+  }
+
+  /** The router that clients speak to now; any that runs. */
+  pickRouter(random: SimulatedRandom): RouterProcess {
+    const running = this.routers.filter(({ running }) => running !== undefined);
+    return random.pick(running.length > 0 ? running : this.routers);
+  }
+
+  /** Faults end: what was cut is whole, disks do as they are told. What is down is started. */
+  heal(): void {
+    this.#isHealthy = true;
+    this.trace.add("world", "heals");
+    const { network } = this.simulation;
+    network.endPartitions();
+    for (const { machine } of this.processes) {
+      network.unsilence(machine.name);
+      this.#healDisk(machine);
+      machine.disk.faults.length = 0;
+      machine.disk.misdirect = undefined;
+    }
+    network.delayMaxMs = 2;
+    this.store.failingSyncs = 0;
+    this.#healDatastore();
+    for (const process of this.processes) process.start();
+  }
+
+  // ── building ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #build(isCluster: boolean): void {
+    const { random } = this;
+    const routerCount = isCluster ? random.between(1, 3) : 1;
+    const putterCount = isCluster ? random.between(1, 3) : 0;
+    const addresses = Array.from({ length: putterCount }, (_, index) => ({ host: `putter-${index}`, port: putterPort }));
+    const idleTimeoutMs = random.pick([2_000, 20_000, 120_000]);
+    for (let index = 0; index < routerCount; index++) {
+      const machine = this.#machine(`router-${index}`);
+      const depth = this.#depth();
+      const process: RouterProcess = new SupervisedProcess(machine, this.trace, (host) =>
+        bootRouter(host, {
+          key: simulationKey,
+          arena: { tiny: 24, block: 24, group: 2 },
+          depth,
+          putters: addresses,
+          openDatastore: (opening) => this.#openDatastore(opening),
+          watch: (store) => watched(store, (first, count) => this.ids.noteWrite(first, count)),
+          reclaim: { intervalMs: this.reclaimIntervalMs, openDeadMin: 1, deadShareMin: 0.2, rate: 1e9 },
+          openVolumesMax: this.openVolumesMax,
+          idleTimeoutMs,
+        }),
+      );
+      // In the process, the datastore ends with it.
+      if (!isCluster) process.onEnd = () => this.store.crash();
+      this.routers.push(process);
+    }
+    const respondTo =
+      routerCount === 1 && random.chance(0.3) ? { host: this.routers[0]!.name, port: responsePort } : undefined;
+    for (const { host: name } of addresses) {
+      const machine = this.#machine(name);
+      const depth = this.#depth();
+      this.putters.push(
+        new SupervisedProcess(machine, this.trace, (host) =>
+          bootPutter(host, {
+            key: simulationKey,
+            arena: { tiny: 16, block: 24, group: 3 },
+            depth,
+            respondTo,
+            openVolumesMax: this.openVolumesMax,
+            idleTimeoutMs,
+          }),
+        ),
+      );
+    }
+  }
+
+  #depth(): Depth {
+    const depth: Depth = this.random.chance(0.75) ? 2 : this.random.pick([3, 4] as const);
+    this.damages.noteLayout(depth);
+    return depth;
+  }
+
+  #machine(name: string): SimulatedMachine {
+    const machine = this.simulation.machine(name, { direct: this.random.chance(0.8) });
+    machine.disk.onEvent = ({ operation, path, phase, position = 0, size = 0 }) =>
+      this.trace.add(name, `${operation} ${phase} ${path} ${position} ${size}`);
+    return machine;
+  }
+
+  async #openDatastore(host: SimulatedHost): Promise<Datastore> {
+    const backend =
+      this.server === undefined ? new EmbeddedBackend(this.store, host.clock) : new RemoteBackend(this.server, host.clock);
+    return ledgered(await TransactionalDatastore.open(backend, host.clock, host.log), this.ids);
+  }
+
+  #watchNetwork(): void {
+    this.simulation.network.onEvent = (what, from, to, size) => this.trace.add(to, `${what} from ${from} ${size}`);
+  }
+
+  // ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #planFault(): void {
+    const total = [...this.rates.values()].reduce((sum, rate) => sum + rate, 0);
+    if (total === 0) return;
+    const waitMs = (-Math.log(1 - this.random.fraction()) / total) * 60_000;
+    this.simulation.clock.after(waitMs, () => {
+      if (this.#isHealthy) return;
+      let point = this.random.fraction() * total;
+      for (const [kind, rate] of this.rates) {
+        point -= rate;
+        if (point > 0) continue;
+        this.#inject(kind);
+        break;
+      }
+      this.#planFault();
+    });
+  }
+
+  #inject(kind: FaultKind): void {
+    const { random } = this;
+    const { network } = this.simulation;
+    const process = random.pick(this.processes);
+    const { machine } = process;
+    const { disk } = machine;
+    this.faultCounts.set(kind, (this.faultCounts.get(kind) ?? 0) + 1);
+    this.trace.add(machine.name, `fault: ${kind}`);
+    const fails = (operation: "sync" | "read" | "write", path: RegExp): void =>
+      void disk.faults.push({ operation, path, code: "EIO", count: random.between(1, 4) });
+    switch (kind) {
+      case "kill":
+        return process.kill();
+      case "power cut":
+        return process.cutPower();
+      case "restart":
+        return void process.stop(15_000).then(() => process.start());
+      case "clock jump":
+        machine.wallOffsetMs += (random.fraction() * 2 - 1) * random.pick([1_000, 100_000, 1e8]);
+        return;
+      case "sync fails":
+        return fails("sync", /\/(obj|sum)(\.new)?$/);
+      case "read fails":
+        return fails("read", /\/(obj|sum)$/);
+      case "write fails":
+        return fails("write", /\/(obj|sum)(\.new)?$/);
+      case "directory fails": {
+        const operations = ["create", "makeDirectory", "syncDirectory", "rename", "unlink", "open", "list", "truncate"];
+        const operation = random.pick(operations) as "create";
+        disk.faults.push({ operation, path: /^/, code: random.pick(["EIO", "EMFILE"]), count: random.between(1, 3) });
+        return;
+      }
+      case "disk full":
+        disk.capacity = disk.usedPages * 4096 + random.below(200_000);
+        return this.#later(20_000, () => this.#healDisk(machine));
+      case "slow disk":
+        disk.delayMaxMs = 10 ** random.between(1, 3);
+        return this.#later(20_000, () => this.#healDisk(machine));
+      case "bit flip":
+        return void this.damages.flipBit(machine, random);
+      case "misdirected write":
+        return this.damages.misdirectNext(machine, random);
+      case "connections cut":
+        return network.cut(random.chance(0.5) ? clientMachine : machine.name);
+      case "half-open":
+        network.silence(machine.name);
+        return this.#later(30_000, () => network.unsilence(machine.name));
+      case "partition":
+        for (const other of this.processes) {
+          if (other !== process && random.chance(0.5)) network.partition(machine.name, other.name);
+        }
+        return this.#later(40_000, () => network.endPartitions());
+      case "slow network":
+        network.delayMaxMs = 10 ** random.between(1, 3);
+        return this.#later(20_000, () => (network.delayMaxMs = 2));
+      case "datastore sync fails":
+        this.store.failingSyncs += random.between(1, 2);
+        return;
+      case "datastore requests lost":
+        if (this.server !== undefined) this.server.requestLoss = random.fraction();
+        return this.#later(8_000, () => this.#healDatastore());
+      case "datastore answers lost":
+        if (this.server !== undefined) this.server.answerLoss = random.fraction();
+        return this.#later(8_000, () => this.#healDatastore());
+      case "datastore crash":
+        return this.server === undefined ? process.kill() : this.server.crash();
+    }
+  }
+
+  #later(maxMs: number, call: () => void): void {
+    this.simulation.clock.after(this.random.fraction() * maxMs, call);
+  }
+
+  #healDisk({ disk }: SimulatedMachine): void {
+    disk.capacity = Number.POSITIVE_INFINITY;
+    disk.delayMaxMs = 1;
+  }
+
+  #healDatastore(): void {
+    if (this.server === undefined) return;
+    this.server.requestLoss = 0;
+    this.server.answerLoss = 0;
+  }
+}
