@@ -71,7 +71,7 @@ export class S3Endpoint {
     const plain = { method, url, headers, now: this.now, ...(body === undefined ? {} : { body }) };
     const sent =
       keys === null ? { headers, body: body === undefined ? undefined : Buffer.from(body) } : signHeader(keys, plain);
-    const { host: _, ...rest } = sent.headers as { [name: string]: string };
+    const { host: _, ...rest } = sent.headers;
     const answer = await fetch(url, {
       method,
       headers: rest,

@@ -72,7 +72,7 @@ function attributeElement(name: Name, call: S3Call, { version, object }: FoundVe
       return partsElement(call, (object.attributes as unknown as ObjectAttributes).parts);
     case "StorageClass":
       return leaf("StorageClass", attributes.class ?? "STANDARD");
-    default:
+    case "ObjectSize":
       return leaf("ObjectSize", object.size);
   }
 }
