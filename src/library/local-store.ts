@@ -14,6 +14,7 @@ import { deleteOne } from "../gateways/s3/objects/delete-object.ts";
 import { checkVersionId, findVersion, type FoundVersion } from "../gateways/s3/objects/find-version.ts";
 import { wholeSizeMax } from "../gateways/s3/objects/get-object.ts";
 import { putObject } from "../gateways/s3/objects/put-object.ts";
+import { alive } from "./alive.ts";
 import { libraryBodyOf } from "./body-source.ts";
 import { conditionHeaders, descriptionHeaders, infoOf, taggingHeader } from "./descriptions.ts";
 import { inStoreWords, isNotFound } from "./errors.ts";
@@ -220,7 +221,7 @@ export class LocalStore implements Store {
   }
 
   close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+    return (this.#closing ??= alive(this.#close));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -233,7 +234,7 @@ export class LocalStore implements Store {
     if (this.#closing !== undefined) {
       return Promise.reject(new StoreError("ABORTED", `${name}: the store in ${this.root} is closed`));
     }
-    return inStoreWords(name, work);
+    return alive(() => inStoreWords(name, work));
   }
 
   #root(): Promise<AccessKey> {

@@ -13,6 +13,7 @@ import { Sealing } from "../gateways/s3/auth/sealing.ts";
 import { Keyring } from "../gateways/s3/encryption/keyring.ts";
 import type { Services } from "../gateways/s3/operation.ts";
 import { markerName } from "../volume/data-directory.ts";
+import { alive } from "./alive.ts";
 import { givenKey, hostOf } from "./given.ts";
 import { LocalStore } from "./local-store.ts";
 import type { Store } from "./store.ts";
@@ -37,7 +38,11 @@ const arena: ArenaSizes = { tiny: 128, block: 32, group: 4 };
  * Opens a store. INCOMPATIBLE where a process or this one has it open already, or another version made it; WRONG_KEY; INVALID
  * where its key is missing; UNAVAILABLE where the directory cannot be used.
  */
-export async function openStore(options: OpenStoreOptions): Promise<Store> {
+export function openStore(options: OpenStoreOptions): Promise<Store> {
+  return alive(() => open(options));
+}
+
+async function open(options: OpenStoreOptions): Promise<Store> {
   const { durability = "disk", log = silentLog } = options;
   if (typeof options.root !== "string" || options.root === "") {
     throw new StoreError("INVALID", "root: a directory must be named");

@@ -10,6 +10,7 @@ import { keyOfDirectory } from "../env/node-key-file.ts";
 import { silentLog } from "../env/silent-log.ts";
 import type { Services } from "../gateways/s3/operation.ts";
 import { markerName } from "../volume/data-directory.ts";
+import { alive } from "./alive.ts";
 import { givenKey, hostOf } from "./given.ts";
 import { makeMemoryDirectory, type MemoryDirectory } from "./memory-directory.ts";
 import type { ClientConfig, Server, ServerUser, StartServerOptions } from "./server.ts";
@@ -25,7 +26,11 @@ const arena: ArenaSizes = { tiny: 64, block: 24, group: 1 };
  * Starts a server on a port of its own. INVALID names the option that is wrong; otherwise as `openStore`, and UNAVAILABLE where
  * the port cannot be had.
  */
-export async function startServer(options: StartServerOptions): Promise<Server> {
+export function startServer(options: StartServerOptions): Promise<Server> {
+  return alive(() => start(options));
+}
+
+async function start(options: StartServerOptions): Promise<Server> {
   const host = hostOf(options.log ?? silentLog, options.clock);
   const place = await placeOf(options, host);
   try {
@@ -125,7 +130,7 @@ async function serve(
       await removeMemory();
     }
   };
-  const close = (): Promise<void> => (closing ??= closeAll());
+  const close = (): Promise<void> => (closing ??= alive(closeAll));
   return {
     ...config,
     ...credentials,

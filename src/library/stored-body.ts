@@ -9,6 +9,7 @@ import { libraryReadIdleMs } from "../core/limits.ts";
 import type { SavedObject } from "../datastore/datastore.ts";
 import type { Clock } from "../env/host.ts";
 import type { Router } from "../router/router.ts";
+import { alive } from "./alive.ts";
 import { abortedError } from "./errors.ts";
 import type { ObjectBody } from "./store.ts";
 
@@ -95,7 +96,7 @@ export class StoredBody implements ObjectBody {
     try {
       while (reading.done < length) {
         if (signal?.aborted === true) throw abortedError(signal);
-        const piece = await reading.next();
+        const piece = await alive(() => reading.next());
         const idle = clock.after(libraryReadIdleMs, () => reading.park());
         // The time that the taker takes.
         yield piece;
