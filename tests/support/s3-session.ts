@@ -215,7 +215,8 @@ export function problemOf({ status, headers, body }: RawAnswer): string | undefi
   if (headers.get("content-type") !== "application/xml") return `its type is ${headers.get("content-type")}`;
   const said = elementsOf(body);
   if (!/^[A-Za-z.0-9]+$/.test(said.get("Code") ?? "")) return `its code is ${said.get("Code")}`;
-  if ((said.get("Message") ?? "") === "") return "it says nothing";
+  // An empty one is what AWS says of some.
+  if (!said.has("Message")) return "it says nothing";
   const id = headers.get("x-amz-request-id") ?? "";
   if (!/^[0-9A-F]{16}$/.test(id)) return `its request id is ${JSON.stringify(id)}`;
   return said.get("RequestId") === id ? undefined : "its request ids differ";

@@ -1,0 +1,218 @@
+/** The words of which the fuzzer's requests are made. */
+
+/** One a line; `~` stands for nothing at all. */
+function lines(text: string): readonly string[] {
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => (line === "~" ? "" : line));
+}
+
+export const numbers = [
+  ...lines(`
+0
+1
+2
+-1
+1000
+1001
+10000
+10001
+2147483648
+99999999999999999999
+1e3
+0x10
+1.5
+NaN
++1
+01
+%20
+~
+`),
+];
+
+export const texts = [
+  ...lines(`
+~
+null
+object
+a
+/
+%00
+%FF
+%
+%F0%9F%92%A9
+url
+URL
+UPLOAD
+VERSION
+%0d%0aX:%20y
+true
+2
+constructor
+__proto__
+%EF%BF%BE
+../../etc/passwd
+MQ%3D%3D
+eyJhIjoxfQ
+attachment;filename=%22a%22
+a%E2%80%A8b
+`),
+  "0".repeat(32),
+  "x".repeat(2_000),
+];
+
+export const values = [
+  ...lines(`
+~
+x
+0
+-1
+*
+"*"
+true
+null
+AES256
+aws:kms
+COPY
+REPLACE
+private
+public-read
+a=b&c=d
+a=%FF
+=
+&
+%
+1970-01-01T00:00:00Z
+2090-01-01T00:00:00Z
+9999-99-99T99:99:99Z
++275760-09-13T00:00:00.000Z
+Thu, 01 Jan 1970 00:00:00 GMT
+Fri, 31 Feb 9999 99:99:99 GMT
+GOVERNANCE
+COMPLIANCE
+ON
+OFF
+Enabled
+CRC32
+CRC64NVME
+SHA256
+MD5
+FULL_OBJECT
+COMPOSITE
+AAAAAA==
+AAAAAAAAAAAAAAAAAAAAAA==
+!!!
+bytes=0-0
+bytes=-1
+bytes=5-
+bytes=-0
+bytes=9-1
+bytes=0-0,2-3
+bytes=99999999999999999999-
+/bucket/object
+bucket/object?versionId=null
+bucket/%00
+bucket/%
+/
+bucket
+/bucket/large?versionId=
+versions/object?versionId=VERSION
+ETag,Checksum,ObjectParts,StorageClass,ObjectSize
+STANDARD
+GLACIER
+BucketOwnerEnforced
+id=x
+emailAddress="a@b"
+uri="http://acs.amazonaws.com/groups/global/AllUsers"
+__proto__
+5
+10
+999999999999999999999
+gzip,aws-chunked
+https://example.com
+GET
+`),
+  "\u00ff\u00fe",
+  "a".repeat(3_000),
+];
+
+export const headerNames = [
+  ...lines(`
+range
+if-match
+if-none-match
+if-modified-since
+if-unmodified-since
+content-md5
+content-type
+content-encoding
+content-disposition
+content-language
+cache-control
+expires
+origin
+access-control-request-method
+access-control-request-headers
+x-amz-acl
+x-amz-grant-read
+x-amz-grant-full-control
+x-amz-copy-source
+x-amz-copy-source-range
+x-amz-copy-source-if-match
+x-amz-copy-source-if-none-match
+x-amz-copy-source-if-modified-since
+x-amz-copy-source-if-unmodified-since
+x-amz-metadata-directive
+x-amz-tagging
+x-amz-tagging-directive
+x-amz-storage-class
+x-amz-website-redirect-location
+x-amz-server-side-encryption
+x-amz-server-side-encryption-aws-kms-key-id
+x-amz-server-side-encryption-context
+x-amz-server-side-encryption-bucket-key-enabled
+x-amz-server-side-encryption-customer-algorithm
+x-amz-server-side-encryption-customer-key
+x-amz-server-side-encryption-customer-key-md5
+x-amz-copy-source-server-side-encryption-customer-algorithm
+x-amz-copy-source-server-side-encryption-customer-key
+x-amz-object-lock-mode
+x-amz-object-lock-retain-until-date
+x-amz-object-lock-legal-hold
+x-amz-bypass-governance-retention
+x-amz-bucket-object-lock-enabled
+x-amz-object-ownership
+x-amz-expected-bucket-owner
+x-amz-source-expected-bucket-owner
+x-amz-checksum-algorithm
+x-amz-sdk-checksum-algorithm
+x-amz-checksum-type
+x-amz-checksum-crc32
+x-amz-checksum-crc32c
+x-amz-checksum-crc64nvme
+x-amz-checksum-sha1
+x-amz-checksum-sha256
+x-amz-checksum-mode
+x-amz-mp-object-size
+x-amz-object-attributes
+x-amz-max-parts
+x-amz-part-number-marker
+x-amz-meta-a
+x-amz-mfa
+x-amz-request-payer
+x-amz-write-offset-bytes
+x-amz-if-match-size
+x-amz-if-match-last-modified-time
+x-amz-rename-source
+x-amz-trailer
+x-amz-decoded-content-length
+x-amz-security-token
+x-amz-confirm-remove-self-bucket-access
+x-amz-skip-destination-validation
+x-amz-transition-default-minimum-object-size
+accept-encoding
+expect
+date
+`),
+];
