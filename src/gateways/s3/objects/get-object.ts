@@ -51,7 +51,8 @@ async function getObject(call: S3Call): Promise<HttpAnswer> {
 
 async function headObject(call: S3Call): Promise<HttpAnswer> {
   const { status, headers, range } = await openRead(call);
-  return { status, headers: { ...headers, "Content-Length": range.length } };
+  headers["Content-Length"] = range.length;
+  return { status, headers };
 }
 
 interface Read {
