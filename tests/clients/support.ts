@@ -19,50 +19,51 @@ export const megabyte = 1_000_000;
 export const manyCount = 1_100;
 export const largeSize = 100 * megabyte;
 
-interface Started {
-  readonly place: Workplace;
-  readonly router: Service;
-  readonly port: number;
+export interface SessionOptions {
+  /** More for the router's command line; relative paths are below the session's directory. */
+  readonly args?: readonly string[];
+  /** Before the router starts. */
+  readonly prepare?: (session: Session) => Promise<void>;
+  /** Why no such session can be had on this machine. */
+  readonly impossible?: string;
 }
 
 /** What a session is given; started before its first test. */
 export class Session {
   readonly client: FoundClient;
-  readonly #args: readonly string[];
-  #started: Started | undefined;
+  readonly #options: SessionOptions;
+  #place: Workplace | undefined;
+  #router: Service | undefined;
+  port = 0;
 
-  constructor(client: FoundClient, args: readonly string[] = []) {
+  constructor(client: FoundClient, options: SessionOptions) {
     this.client = client;
-    this.#args = args;
+    this.#options = options;
   }
 
   async start(): Promise<void> {
-    const place = await Workplace.make();
-    await place.folder("home");
+    this.#place = await Workplace.make();
+    await this.#place.folder("home");
+    await this.#options.prepare?.(this);
     const args = ["router", "--root", "data", "--json", "--port", "0", "--response-port", "0", "--s3-port", "0"];
-    const all = [...args, "--access-log", "access.log", ...this.#args];
+    const all = [...args, "--access-log", "access.log", ...(this.#options.args ?? [])];
     const env = { DATA_PUTTER_ACCESS_KEY: accessKey, DATA_PUTTER_SECRET_KEY: secretKey };
-    const router = await place.start("data-putter", all, { cwd: place.directory, env, ready: /\n/ });
-    const { s3Port } = JSON.parse(router.stdout()) as { s3Port: number };
-    this.#started = { place, router, port: s3Port };
+    this.#router = await this.#place.start("data-putter", all, { cwd: this.path(), env, ready: /\n/ });
+    this.port = (JSON.parse(this.#router.stdout()) as { s3Port: number }).s3Port;
   }
 
   async close(): Promise<void> {
-    const { place } = this.#running;
-    await place.remove();
+    await this.#place?.remove();
   }
 
-  get #running(): Started {
-    if (this.#started === undefined) throw new Error("the session has not begun");
-    return this.#started;
+  get place(): Workplace {
+    if (this.#place === undefined) throw new Error("the session has not begun");
+    return this.#place;
   }
 
   get router(): Service {
-    return this.#running.router;
-  }
-
-  get port(): number {
-    return this.#running.port;
+    if (this.#router === undefined) throw new Error("the session has not begun");
+    return this.#router;
   }
 
   get host(): string {
@@ -75,7 +76,7 @@ export class Session {
 
   /** Below the session's own directory, where commands run. */
   path(...names: readonly string[]): string {
-    return path.join(this.#running.place.directory, ...names);
+    return path.join(this.place.directory, ...names);
   }
 
   /** Writes a file of that name; resolves to its path. */
@@ -93,20 +94,15 @@ export class Session {
 
   /** Any program, to its end; what it printed. Exit codes other than 0 are errors that show what was said. */
   command(program: string, args: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
-    return this.#running.place.done(program, args, this.#options(options));
+    return this.place.done(program, args, this.#surroundings(options));
   }
 
   /** As `command`, for one that may fail. */
   outcome(program: string, args: readonly string[], options: Partial<RunOptions> = {}): ReturnType<Workplace["run"]> {
-    return this.#running.place.run(program, args, this.#options(options));
+    return this.place.run(program, args, this.#surroundings(options));
   }
 
-  /** Starts something that goes on; see Workplace. */
-  background(program: string, args: readonly string[], ready: RegExp, env = {}): Promise<Service> {
-    return this.#running.place.start(program, args, { ...this.#options({ env }), ready });
-  }
-
-  #options(options: Partial<RunOptions>): RunOptions {
+  #surroundings(options: Partial<RunOptions>): RunOptions {
     const env = {
       HOME: this.path("home"),
       XDG_CONFIG_HOME: this.path("home", ".config"),
@@ -150,7 +146,7 @@ export async function putObjects(client: S3Client, bucket: string, keys: readonl
 export function describeSession(
   name: ClientName,
   steps: (session: Session) => void,
-  options: { readonly args?: readonly string[]; readonly impossible?: string | undefined } = {},
+  options: SessionOptions = {},
 ): void {
   const found = options.impossible === undefined ? findClients(name) : [];
   const isWanted = process.env["CI"] === "true" && options.impossible === undefined;
@@ -160,7 +156,7 @@ export function describeSession(
   }
   for (const client of found) {
     describe(`${name} ${client.version}`, () => {
-      const session = new Session(client, options.args);
+      const session = new Session(client, options);
       beforeAll(async () => {
         process.stdout.write(`${name} ${client.version}: ${client.at}\n`);
         await session.start();
