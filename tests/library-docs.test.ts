@@ -1,12 +1,12 @@
 /** What the library's pages show is run as it stands there. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { spawnSync } from "node:child_process";
 import { CreateBucketCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { startServer } from "../src/index.ts";
-import { executable, freePort, projectRoot, Workplace } from "./support/program.ts";
+import { freePort, projectRoot, Workplace } from "./support/program.ts";
 import { readBlocks, Shell } from "./support/runbook.ts";
 
 let place: Workplace;
@@ -32,7 +32,6 @@ describe.each(["docs/library.md", "docs/coming-from-s3rver.md", "README.md"])("%
     expect(scripts.length).toBeGreaterThan(0);
     for (const [index, script] of scripts.entries()) {
       const cwd = await place.folder(`${path.basename(page)}-${index}`);
-      await mkdir(cwd, { recursive: true });
       const text = script.replace('"data-putter"', `"${entry}"`).replace('"@aws-sdk/client-s3"', `"${client}"`);
       await writeFile(path.join(cwd, "script.mjs"), text);
       const { code, stderr } = await place.run(process.execPath, ["--no-warnings", "script.mjs"], { cwd });
@@ -66,14 +65,8 @@ test.skipIf(withoutRclone)(
       }
     }
     const port = String(await freePort());
-    const bin = await place.folder("bin");
-    await mkdir(bin, { recursive: true });
-    await writeFile(path.join(bin, "data-putter"), `#!/bin/sh\nexec "${process.execPath}" "${executable}" "$@"\n`, {
-      mode: 0o755,
-    });
     const home = await place.folder("home");
-    await mkdir(home, { recursive: true });
-    const env = { PATH: `${bin}:${process.env["PATH"]!}`, HOME: home, NEW_PORT: port, OLD_ENDPOINT: old.endpoint };
+    const env = place.environment({ HOME: home, NEW_PORT: port, OLD_ENDPOINT: old.endpoint });
     const shell = new Shell(home, env);
     try {
       for (const { commands } of await readBlocks(path.join(projectRoot, "docs/coming-from-minio.md"))) {
