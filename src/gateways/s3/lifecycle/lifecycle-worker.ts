@@ -4,6 +4,7 @@
  */
 import { messageOf, StoreError } from "../../../core/errors.ts";
 import { lifecycleIntervalMs, pageSizeMax } from "../../../core/limits.ts";
+import { nullVersion } from "../../../datastore/datastore.ts";
 import type { Timer } from "../../../env/host.ts";
 import { type Bucket, bucketOf, plain, type Version, versionOf } from "../model.ts";
 import { mayDelete } from "../objects/object-lock-rule.ts";
@@ -128,6 +129,7 @@ export class LifecycleWorker {
         this.#expired++;
       } else {
         if (version.object !== undefined) mayDelete(version, { now, bypassesGovernance: false });
+        if (version.version === nullVersion && !(await this.#isSame(bucket, version))) return;
         await datastore.deleteVersion(bucket.name, version.key, version.version, plain(version.attributes));
         this.#removed++;
       }
@@ -144,6 +146,12 @@ export class LifecycleWorker {
       const isOther = error instanceof StoreError && (error.code === "CONFLICT" || error.code === "NOT_FOUND");
       if (!isOther && !(error instanceof S3Error)) throw error;
     }
+  }
+
+  /** The null version keeps its name when it is replaced, and the new one may be described as the old one was. */
+  async #isSame(bucket: Bucket, { key, version, object }: Version): Promise<boolean> {
+    const current = await this.#services.datastore.getVersion(bucket.name, key, version);
+    return current?.object === object;
   }
 
   async #runUploads(bucket: Bucket, lifecycle: Lifecycle): Promise<void> {
