@@ -28,19 +28,19 @@ after(async () => {
   await server.close();
 });
 
-test("an upload can be read", async () => {
+void test("an upload can be read", async () => {
   await s3.send(new PutObjectCommand({ Bucket: "uploads", Key: "report.txt", Body: "all is well" }));
   const { Body, ContentLength } = await s3.send(new GetObjectCommand({ Bucket: "uploads", Key: "report.txt" }));
   assert.equal(await Body!.transformToString(), "all is well");
   assert.equal(ContentLength, 11);
 });
 
-test("nothing is left of the test before", async () => {
+void test("nothing is left of the test before", async () => {
   const { KeyCount } = await s3.send(new ListObjectsV2Command({ Bucket: "uploads" }));
   assert.equal(KeyCount, 0);
 });
 
-test("temporary files go after a week", async () => {
+void test("temporary files go after a week", async () => {
   await s3.send(new PutObjectCommand({ Bucket: "uploads", Key: "tmp/draft", Body: "…" }));
   clock.advance(9 * day);
   await server.runLifecycle();
