@@ -1,13 +1,160 @@
-import { runSeed } from "./run-seed.ts";
-const first = Number(process.argv[2] ?? 1);
-const count = Number(process.argv[3] ?? 1);
-const lines: string[] = [];
-process.on("unhandledRejection", (e) => { console.log("UNHANDLED", e); });
-for (let seed = first; seed < first + count; seed++) {
-  lines.length = 0;
-  const at = performance.now();
-  const r = await runSeed({ seed, ...(process.argv[4] ? { writeTrace: (l: string) => lines.push(l) } : {}) });
-  console.log(seed, r.hash, `${(performance.now() - at).toFixed(0)}ms`, r.events, r.workEvents, (r.simulatedMs/1000).toFixed(0)+"s", "ops", r.operations, "v", r.versions, "restarts", r.restarts, "und", r.undecided, r.description.slice(0,60), [...r.faults.values()].reduce((a,b)=>a+b,0));
-  for (const v of r.violations.slice(0,3)) console.log("   ", v);
-  if (process.argv[4]) { const { writeFileSync } = await import("node:fs"); writeFileSync(process.argv[4], lines.join("\n")); }
+/**
+ * `npm run sim`: seeds one after the other, for a time or a number of them; ends at the first failure and says how to
+ * have it again.
+ *
+ *   --seed N        the first seed (without it, one that the time of day gives)
+ *   --seeds K       so many seeds; 1 where neither this nor --minutes is given
+ *   --minutes M     for so long
+ *   --twice         each seed twice: the same events must happen
+ *   --events E      clients and faults stop after so many events
+ *   --without A,B   these kinds of faults do not happen
+ *   --trace FILE    everything that happens, for people; of the last seed
+ *   --no-shrink     a failure is shown as it is
+ *   --verbose       one line for each seed
+ */
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { runSeed, type SeedOptions, type SeedResult } from "./run-seed.ts";
+import { shrink } from "./shrink.ts";
+import { type FaultKind, faultKinds } from "./world/faults.ts";
+
+const shrinkMaxMs = 180_000;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string" },
+    seeds: { type: "string" },
+    minutes: { type: "string" },
+    events: { type: "string" },
+    without: { type: "string" },
+    trace: { type: "string" },
+    twice: { type: "boolean", default: false },
+    verbose: { type: "boolean", default: false },
+    "no-shrink": { type: "boolean", default: false },
+  },
+});
+
+/** Rejections that nobody took: the product must not have any. */
+const unhandled: unknown[] = [];
+process.on("unhandledRejection", (error) => unhandled.push(error));
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
 }
+
+function numberOf(text: string | undefined, fallback: number): number {
+  const number = text === undefined ? fallback : Number(text);
+  if (Number.isFinite(number)) return number;
+  process.stderr.write(`sim: ${text} is not a number\n`);
+  process.exit(2);
+}
+
+function kindsOf(text: string | undefined): Set<FaultKind> {
+  const names = text === undefined || text === "" ? [] : text.split(",").map((name) => name.trim());
+  for (const name of names) {
+    if (faultKinds.some((kind) => kind === name)) continue;
+    process.stderr.write(`sim: --without ${name}: one of ${faultKinds.join(", ")}\n`);
+    process.exit(2);
+  }
+  return new Set(names as FaultKind[]);
+}
+
+const first = numberOf(values.seed, Math.floor(Date.now() / 1000) % 1_000_000_000);
+const minutes = numberOf(values.minutes, 0);
+const seedsMax = numberOf(values.seeds, values.minutes === undefined ? 1 : Number.MAX_SAFE_INTEGER);
+const without = kindsOf(values.without);
+const eventsMax = values.events === undefined ? {} : { eventsMax: numberOf(values.events, 0) };
+const startedAt = performance.now();
+
+/** Of all seeds so far. */
+const sum = { seeds: 0, simulatedMs: 0, operations: 0, events: 0, restarts: 0, versions: 0, undecided: 0 };
+const faults = new Map<FaultKind, number>();
+
+async function run(seed: number): Promise<SeedResult> {
+  const lines: string[] = [];
+  const options: SeedOptions = { seed, without, ...eventsMax };
+  const writeTrace = (line: string): void => void lines.push(line);
+  const result = await runSeed(values.trace === undefined ? options : { ...options, writeTrace });
+  if (values.trace !== undefined) writeFileSync(values.trace, `${lines.join("\n")}\n`);
+  const thrown = unhandled.splice(0).map((error) => `errors: nobody took the rejection ${describe(error)}`);
+  return { ...result, violations: [...result.violations, ...thrown] };
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+function add(result: SeedResult): void {
+  sum.seeds++;
+  for (const name of ["simulatedMs", "operations", "events", "restarts", "versions", "undecided"] as const) {
+    sum[name] += result[name];
+  }
+  for (const [kind, count] of result.faults) faults.set(kind, (faults.get(kind) ?? 0) + count);
+}
+
+function report(): void {
+  const realMinutes = (performance.now() - startedAt) / 60_000;
+  const faultCount = [...faults.values()].reduce((all, count) => all + count, 0);
+  const per = (count: number): string => (count / realMinutes).toFixed(count / realMinutes < 10 ? 2 : 0);
+  say(
+    `${realMinutes.toFixed(1)} min: ${sum.seeds} seeds, ${(sum.simulatedMs / 3_600_000).toFixed(2)} simulated hours, ` +
+      `${sum.operations} operations, ${faultCount} faults, ${sum.restarts} restarts, ${sum.versions} versions read ` +
+      `back, ${sum.events} events, ${sum.undecided} histories undecided; per real minute ` +
+      `${per(sum.simulatedMs / 3_600_000)} simulated hours, ${per(sum.operations)} operations, ${per(faultCount)} faults`,
+  );
+}
+
+function commitOf(): string {
+  try {
+    const run = (...args: string[]): string => execFileSync("git", args, { encoding: "utf8" }).trim();
+    return (
+      run("rev-parse", "--short", "HEAD") + (run("status", "--porcelain", "src", "sim") === "" ? "" : " and changes")
+    );
+  } catch {
+    return "unknown";
+  }
+}
+
+async function fail(result: SeedResult): Promise<never> {
+  const { seed, violations, description, kinds } = result;
+  say(`\nFAILED: seed ${seed}, commit ${commitOf()}: ${description}; faults: ${kinds.join(", ")}`);
+  for (const text of violations.slice(0, 5)) say(`  ${text}`);
+  if (!values["no-shrink"]) {
+    const end = performance.now() + shrinkMaxMs;
+    const shrunk = await shrink(result, () => performance.now() > end);
+    say(`  shortest prefix found that still fails: ${shrunk.eventsMax} events; needs: ${shrunk.needed.join(", ")}`);
+    for (const text of shrunk.violations.slice(0, 3)) say(`  then: ${text}`);
+    const leftOut = shrunk.without.length === 0 ? "" : ` --without "${shrunk.without.join(",")}"`;
+    say(`  again: npm run sim -- --seed ${seed} --events ${shrunk.eventsMax}${leftOut} --trace trace.txt`);
+  } else say(`  again: npm run sim -- --seed ${seed} --trace trace.txt`);
+  process.exit(1);
+}
+
+let saidAt = startedAt;
+for (let seed = first; sum.seeds < seedsMax; seed++) {
+  const beganAt = performance.now();
+  if (minutes > 0 && beganAt - startedAt > minutes * 60_000) break;
+  const result = await run(seed);
+  add(result);
+  if (values.verbose || seedsMax === 1) {
+    const tookMs = Math.round(performance.now() - beganAt);
+    say(
+      `seed ${seed}: ${result.hash}, ${result.events} events, ${(result.simulatedMs / 1000).toFixed(0)} s simulated in ` +
+        `${tookMs} ms, ${result.operations} operations, ${result.versions} versions, ${result.restarts} restarts, ` +
+        `${result.description}; ${result.kinds.join(", ")}`,
+    );
+  }
+  if (result.violations.length > 0) await fail(result);
+  if (values.twice) {
+    const again = await run(seed);
+    if (again.hash !== result.hash) {
+      await fail({ ...again, violations: [`determinism: ${result.hash} the first time, ${again.hash} the second`] });
+    }
+  }
+  if (performance.now() - saidAt > 60_000) {
+    report();
+    saidAt = performance.now();
+  }
+}
+report();

@@ -177,5 +177,7 @@ function withVersion({ versioning, versions }: FileState, tag: number, isMarker:
 }
 
 function sameTags(answer: Operation["answer"], tags: readonly number[]): boolean {
-  return answer.kind === "tags" && answer.tags.length === tags.length && tags.every((tag, at) => answer.tags[at] === tag);
+  return (
+    answer.kind === "tags" && answer.tags.length === tags.length && tags.every((tag, at) => answer.tags[at] === tag)
+  );
 }

@@ -25,9 +25,12 @@ export async function checkListings(world: World, datastore: Datastore): Promise
     }
     const request = { bucket, prefix: "", delimiter: "/", after: undefined, limit: 1_000 };
     const rolled = await datastore.listFiles(request);
-    const prefixes = [...new Set(live.filter(({ key }) => key.includes("/")).map(({ key }) => key.split("/")[0] + "/"))];
+    const prefixes = [
+      ...new Set(live.filter(({ key }) => key.includes("/")).map(({ key }) => key.split("/")[0] + "/")),
+    ];
     if (JSON.stringify(rolled.prefixes) !== JSON.stringify(prefixes)) wrong("common prefixes differ");
-    if (textOf(rolled.items) !== textOf(live.filter(({ key }) => !key.includes("/")))) wrong("items beside them differ");
+    if (textOf(rolled.items) !== textOf(live.filter(({ key }) => !key.includes("/"))))
+      wrong("items beside them differ");
   }
 }
 

@@ -33,6 +33,8 @@ export async function checkDeadSpace(world: World, datastore: Datastore): Promis
     }
   }
   if (used > allowed) {
-    world.history.violation(`reclaim: ${used} bytes are in use where ${Math.round(allowed)} would do, after a long rest`);
+    world.history.violation(
+      `reclaim: ${used} bytes are in use where ${Math.round(allowed)} would do, after a long rest`,
+    );
   }
 }

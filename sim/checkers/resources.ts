@@ -24,7 +24,11 @@ export function checkMemory(world: World): void {
     const { kernel, arena, local, putters } = running;
     // A connection for tickets has a block for its frames, a volume store a page to look at tickets with.
     const frames = putters.filter(({ available }) => available).length;
-    compare(world, name, kernel, { tiny: arena.tiny - (local === undefined ? 0 : 1), block: arena.block - frames, group: arena.group });
+    compare(world, name, kernel, {
+      tiny: arena.tiny - (local === undefined ? 0 : 1),
+      block: arena.block - frames,
+      group: arena.group,
+    });
   }
   for (const { name, running } of world.putters) {
     if (running === undefined) continue;
@@ -34,7 +38,12 @@ export function checkMemory(world: World): void {
   }
 }
 
-function compare(world: World, name: string, kernel: Kernel, free: { tiny: number; block: number; group: number }): void {
+function compare(
+  world: World,
+  name: string,
+  kernel: Kernel,
+  free: { tiny: number; block: number; group: number },
+): void {
   for (const kind of ["tiny", "block", "group"] as const) {
     const count = kernel.freeCount(kind);
     if (count === free[kind]) continue;

@@ -38,7 +38,8 @@ export class Client {
   readonly #history: History;
   readonly #random: SimulatedRandom;
   readonly #streams: Streams;
-  readonly #largeShare: number;
+  /** Objects of whole groups that it may still write: they are dear to simulate. */
+  #largeLeft: number;
   readonly #pauseMaxMs: number;
 
   constructor(world: World, name: string, random: SimulatedRandom, streams: Streams) {
@@ -47,7 +48,7 @@ export class Client {
     this.name = name;
     this.#random = random;
     this.#streams = streams;
-    this.#largeShare = random.chance(0.25) ? 0.03 : 0;
+    this.#largeLeft = random.chance(0.2) ? 2 : 0;
     this.#pauseMaxMs = random.pick([20, 200, 2_000]);
   }
 
@@ -86,8 +87,10 @@ export class Client {
 
   content(): Content {
     const random = this.#random;
-    const size = random.chance(this.#largeShare)
-      ? groupSize * random.between(1, 3) + random.pick([-1, 0, 1, 5_000])
+    const isLarge = this.#largeLeft > 0 && random.chance(0.05);
+    if (isLarge) this.#largeLeft--;
+    const size = isLarge
+      ? groupSize * random.between(1, 2) + random.pick([-1, 0, 1, 5_000])
       : random.chance(0.6)
         ? random.pick(boundarySizes.slice(0, random.chance(0.8) ? 9 : 12))
         : random.below(30_000);

@@ -1,10 +1,12 @@
 /** A process on a machine of the simulation, kept up by a supervisor: it can be ended at any event, and is started again. */
 import { messageOf, StoreError } from "../../src/core/errors.ts";
+import { delay } from "../../src/env/host.ts";
 import type { SimulatedHost, SimulatedMachine } from "../simulated-host.ts";
 import type { Trace } from "./trace.ts";
 
 /** Between a start that failed and the next one. */
 const restartDelayMs = 300;
+const lastMomentMs = 100;
 
 export interface Closable {
   close(): Promise<void>;
@@ -82,6 +84,8 @@ export class SupervisedProcess<Running extends Closable> {
       this.#died.promise.then(() => "killed" as const),
       new Promise<"killed">((resolve) => void host.clock.after(timeoutMs, () => resolve("killed"))),
     ]);
+    // What nobody waits for, as the closing of a file that was not used any more, has a moment to end.
+    if (outcome === "closed") await Promise.race([delay(host.clock, lastMomentMs), this.#died.promise]);
     if (this.host === host) this.kill();
     return outcome;
   }

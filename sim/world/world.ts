@@ -111,7 +111,10 @@ export class World {
     const { random } = this;
     const routerCount = isCluster ? random.between(1, 3) : 1;
     const putterCount = isCluster ? random.between(1, 3) : 0;
-    const addresses = Array.from({ length: putterCount }, (_, index) => ({ host: `putter-${index}`, port: putterPort }));
+    const addresses = Array.from({ length: putterCount }, (_, index) => ({
+      host: `putter-${index}`,
+      port: putterPort,
+    }));
     const idleTimeoutMs = random.pick([2_000, 20_000, 120_000]);
     for (let index = 0; index < routerCount; index++) {
       const machine = this.#machine(`router-${index}`);
@@ -168,7 +171,9 @@ export class World {
 
   async #openDatastore(host: SimulatedHost): Promise<Datastore> {
     const backend =
-      this.server === undefined ? new EmbeddedBackend(this.store, host.clock) : new RemoteBackend(this.server, host.clock);
+      this.server === undefined
+        ? new EmbeddedBackend(this.store, host.clock)
+        : new RemoteBackend(this.server, host.clock);
     return ledgered(await TransactionalDatastore.open(backend, host.clock, host.log), this.ids);
   }
 
