@@ -10,6 +10,7 @@ import type { Socket } from "node:net";
 import { messageOf, StoreError } from "../core/errors.ts";
 import * as limits from "../core/limits.ts";
 import type { Log } from "./host.ts";
+import { isBusy } from "./http-share.ts";
 import type {
   HttpAnswer,
   HttpBody,
@@ -210,19 +211,9 @@ export class HttpConnection {
     );
   }
 
-  /**
-   * One greedy client cannot have all places: while others are connected, an address has at most its share, so that there
-   * is always room for somebody else's request. Alone (or behind a proxy, where all come from one address) it may have all.
-   * More would be a queue per client; requests are short, and a refused one is tried again by every client there is.
-   */
   #isBusy(): boolean {
-    const {
-      activeCount,
-      peerCount,
-      limits: { requestsMax },
-    } = this.shared;
-    if (activeCount >= requestsMax) return true;
-    return peerCount > 1 && this.#peer.activeCount >= requestsMax * limits.httpPeerShareMax;
+    const { activeCount: active, peerCount: peers, limits } = this.shared;
+    return isBusy({ active, activeOfPeer: this.#peer.activeCount, peers, requestsMax: limits.requestsMax });
   }
 
   /** Past node:http, when the last response it knows of has gone. */

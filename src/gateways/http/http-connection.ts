@@ -6,8 +6,9 @@
  * are read and thrown away, and behind large ones the connection is closed for writing only and read for a while.
  */
 import { messageOf, StoreError } from "../../core/errors.ts";
-import { httpPeerShareMax, httpPiecesInFlightMax, httpUnreadKeepMax, httpUnsentSizeMax } from "../../core/limits.ts";
+import { httpPiecesInFlightMax, httpUnreadKeepMax, httpUnsentSizeMax } from "../../core/limits.ts";
 import type { Connection, Log, Receiver } from "../../env/host.ts";
+import { isBusy } from "../../env/http-share.ts";
 import type {
   HttpAnswer,
   HttpHandler,
@@ -215,14 +216,10 @@ export class HttpConnection implements Receiver, BodySource {
     );
   }
 
-  /**
-   * One greedy client cannot have all places: while others are connected, an address has at most its share, so that there
-   * is always room for somebody else's request. Alone (or behind a proxy, where all come from one address) it may have all.
-   */
   #isBusy(): boolean {
-    const { activeCount, peers, limits } = this.#shared;
-    if (activeCount >= limits.requestsMax) return true;
-    return peers.size > 1 && this.#peer.activeCount >= limits.requestsMax * httpPeerShareMax;
+    const { activeCount: active, peers, limits } = this.#shared;
+    const { activeCount: activeOfPeer } = this.#peer;
+    return isBusy({ active, activeOfPeer, peers: peers.size, requestsMax: limits.requestsMax });
   }
 
   /** Something that is no request: answered, and the connection is over. */
