@@ -16,6 +16,7 @@ export const commandNames = [
   "rm",
   "verify",
   "status",
+  "restore",
   "loopback",
   "key make",
   "key show",
@@ -56,7 +57,7 @@ const userClients = ["user add", "user ls", "user rm"] as const;
 const clients = ["get", "ls", "stat", "rm", "verify", "status", ...userClients, ...keyClients] as const;
 const keyed = ["router", "server", ...clients, "loopback"] as const;
 const configured = [...keyed, "put", "key show"] as const;
-const printing = [...configured, "key make"] as const;
+const printing = [...configured, "restore", "key make"] as const;
 const none = <Name extends CommandName>(names: readonly Name[]): { [Each in Name]: null } => all(names, null);
 
 export const options = {
@@ -67,7 +68,7 @@ export const options = {
     fileKey: "root",
     about: "where the data is kept; made if it is not there",
     ...rules.path,
-    commands: { router: "./data", server: "." },
+    commands: { router: "./data", server: ".", restore: "./data" },
   }),
   host: option({
     flag: "--host",
@@ -237,6 +238,24 @@ export const options = {
     ...rules.datastore,
     commands: { router: "embedded" },
   }),
+  snapshotInterval: option({
+    flag: "--snapshot-interval",
+    argument: "SECONDS",
+    variables: [{ name: "DATA_PUTTER_SNAPSHOT_INTERVAL" }],
+    fileKey: "snapshot-interval",
+    about: "how often a snapshot of the embedded datastore is taken, where something has changed; 0: never, and no journal",
+    ...rules.wholeNumber(0, 31_536_000),
+    commands: { router: String(limits.snapshotIntervalMs / 1000) },
+  }),
+  snapshotsKept: option({
+    flag: "--snapshots-kept",
+    argument: "N",
+    variables: [{ name: "DATA_PUTTER_SNAPSHOTS_KEPT" }],
+    fileKey: "snapshots-kept",
+    about: `snapshots that are kept, besides the last one of each of ${limits.snapshotDaysKept} days`,
+    ...rules.wholeNumber(1, 10_000),
+    commands: { router: String(limits.snapshotsKept) },
+  }),
   durability: option({
     flag: "--durability",
     argument: "WHEN",
@@ -336,7 +355,7 @@ export const options = {
     variables: [{ name: "DATA_PUTTER_CONFIG" }],
     about: "YAML file with options, each under its name without the dashes",
     ...rules.path,
-    commands: none(configured),
+    commands: none([...configured, "restore"]),
   }),
   json: option({
     flag: "--json",
@@ -345,6 +364,20 @@ export const options = {
     commands: none(printing),
   }),
 
+  from: option({
+    flag: "--from",
+    argument: "SNAPSHOT",
+    about: "the name of a snapshot, or the path of a copy of data.mdb",
+    ...rules.path,
+    commands: none(["restore"]),
+    defaultNote: "the newest snapshot that is good",
+  }),
+  dryRun: option({
+    flag: "--dry-run",
+    about: "say what would be restored, and change nothing",
+    ...rules.given,
+    commands: none(["restore"]),
+  }),
   output: option({
     flag: "--output",
     short: "-o",

@@ -11,6 +11,7 @@ import { loopback } from "./loopback.ts";
 import { ls } from "./ls.ts";
 import { describeDefault, type Option, type OptionName, optionsOf } from "./options.ts";
 import { put } from "./put.ts";
+import { restore } from "./restore.ts";
 import { rm } from "./rm.ts";
 import { router } from "./router.ts";
 import { server } from "./server.ts";
@@ -32,6 +33,7 @@ export const commands: readonly Command[] = [
   rm,
   verify,
   status,
+  restore,
   loopback,
   keyMake,
   keyShow,

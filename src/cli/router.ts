@@ -1,5 +1,6 @@
 /** `router`: a single-node object store in one process. */
 import type { RouterConfig } from "../compose/router-process.ts";
+import type { SnapshotChoice } from "../compose/datastore.ts";
 import type { WorkerRole } from "../compose/worker-role.ts";
 import type { Key } from "../core/key.ts";
 import type { Host } from "../env/host.ts";
@@ -48,6 +49,7 @@ function runRouter(context: CommandContext): Promise<ExitCode> {
       putters: settings.find("putters") ?? [],
       datastore: settings.get("datastore"),
       durability: settings.get("durability"),
+      snapshots: snapshotChoice(settings),
       s3: { ...s3Config(settings), ...(access === undefined ? {} : { accessLog: access.log }) },
       ...(worker === undefined ? {} : { worker }),
       ...(accessKey === undefined || secretKey === undefined ? {} : { rootKeys: { accessKey, secretKey } }),
@@ -94,5 +96,10 @@ async function startMany({ settings }: CommandContext, host: Host, root: string,
     depth: settings.find("depth"),
     datastore: settings.get("datastore"),
     durability: settings.get("durability"),
+    snapshots: snapshotChoice(settings),
   });
+}
+
+function snapshotChoice(settings: CommandContext["settings"]): SnapshotChoice {
+  return { intervalMs: settings.get("snapshotInterval") * 1000, keptMax: settings.get("snapshotsKept") };
 }

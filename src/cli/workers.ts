@@ -10,7 +10,7 @@ import type { ChildProcess } from "node:child_process";
 import cluster from "node:cluster";
 import { once } from "node:events";
 import type { Banner } from "../compose/router-process.ts";
-import { type DatastoreChoice, openDatastore } from "../compose/datastore.ts";
+import { type DatastoreChoice, openDatastore, type SnapshotChoice } from "../compose/datastore.ts";
 import type { WorkerRole } from "../compose/worker-role.ts";
 import { type ErrorCode, messageOf, StoreError } from "../core/errors.ts";
 import type { Depth } from "../core/layout.ts";
@@ -29,6 +29,7 @@ export interface WorkersOptions {
   readonly depth: Depth | undefined;
   readonly datastore: DatastoreChoice;
   readonly durability: Durability;
+  readonly snapshots: SnapshotChoice;
 }
 
 /** What a worker is told when it joins. */
@@ -53,7 +54,7 @@ export async function startWorkers(host: Host, options: WorkersOptions): Promise
   let datastore: Datastore | undefined;
   try {
     if (options.datastore.kind === "embedded") {
-      datastore = await openDatastore(host, options.datastore, root, durability);
+      datastore = await openDatastore(host, options.datastore, root, durability, undefined, options.snapshots);
     }
     const workers = new Workers(host, options.count, directory, datastore);
     const { banner, ports } = await workers.start();

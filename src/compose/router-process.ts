@@ -20,7 +20,7 @@ import { openStreamPort } from "../router/stream-port.ts";
 import { type DataDirectory, openDataDirectory } from "../volume/data-directory.ts";
 import { type Durability, VolumeStore } from "../volume/volume-store.ts";
 import type { Port } from "../wire/connection-sorter.ts";
-import { type DatastoreChoice, openDatastore } from "./datastore.ts";
+import { type DatastoreChoice, openDatastore, type SnapshotChoice } from "./datastore.ts";
 import { nameOf, ownPeer, siblingsOf, type WorkerRole } from "./worker-role.ts";
 import { encryptionKeyRequests } from "./encryption-key-requests.ts";
 import type { RunningGateway, S3Config, S3Parts } from "./s3-gateway.ts";
@@ -41,6 +41,8 @@ export interface RouterConfig {
   readonly putters: readonly Address[];
   readonly datastore: DatastoreChoice;
   readonly durability: Durability;
+  /** Of the embedded datastore; without it, as limits.ts says. */
+  readonly snapshots?: SnapshotChoice;
   /** The access key of root; without it, one is made at the first start. */
   readonly rootKeys?: RootKeys;
   readonly reclaim?: Partial<ReclaimSettings>;
@@ -97,7 +99,14 @@ async function compose(
   const name = nameOf(directory.id, worker?.index ?? 0);
   const local = config.putters.length === 0 ? openLocal(host, kernel, { ...directory, id: name }, config) : undefined;
   if (local !== undefined) closers.push(() => local.close());
-  const datastore = await openDatastore(host, config.datastore, config.root, durability, worker?.forward);
+  const datastore = await openDatastore(
+    host,
+    config.datastore,
+    config.root,
+    durability,
+    worker?.forward,
+    config.snapshots,
+  );
   closers.push(() => datastore.close());
   const accounts = await Accounts.open({ datastore, host, key });
   const sealing = new Sealing(key, host.random);
@@ -312,6 +321,7 @@ async function describeStatus(parts: {
     durability: describeDurability(config.durability, datastore.durabilityGap),
     fingerprint,
     counters: await datastore.counters(),
+    snapshots: await datastore.snapshots?.(),
     putters: await Promise.all(stores),
     tickets: local?.counts,
     volumes: local?.volumeCounts,
