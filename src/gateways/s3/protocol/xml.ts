@@ -15,7 +15,7 @@ export const nothing = "" as Xml;
 
 /** An element with elements in it; those that are undefined are left out. */
 export function element(name: string, ...children: readonly (Xml | undefined)[]): Xml {
-  return `<${name}>${children.join("")}</${name}>` as Xml;
+  return `<${name}>${joined(children)}</${name}>` as Xml;
 }
 
 /** An element with text in it; nothing at all where the value is undefined. */
@@ -30,7 +30,14 @@ export function join(parts: readonly Xml[]): Xml {
 
 /** A whole answer: declaration and root element in S3's namespace. */
 export function document(root: string, ...children: readonly (Xml | undefined)[]): string {
-  return `${declaration}<${root} xmlns="${namespace}">${children.join("")}</${root}>`;
+  return `${declaration}<${root} xmlns="${namespace}">${joined(children)}</${root}>`;
+}
+
+/** One by one: `join` would copy a page of a listing that is copied again when it becomes part of the document. */
+function joined(children: readonly (Xml | undefined)[]): string {
+  let text = "";
+  for (const child of children) if (child !== undefined) text += child;
+  return text;
 }
 
 /** Without the namespace: errors. */
