@@ -1,17 +1,16 @@
 /** The commands of docs/runbooks/restore-the-datastore.md, run as they stand there (with other folders). */
-import { mkdtemp, rm, truncate } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type ObjectId, parseId } from "../src/core/ids.ts";
 import { layoutOf, placementDepth, volumeOf } from "../src/core/layout.ts";
 import type { Datastore } from "../src/datastore/datastore.ts";
-import { openEmbedded } from "../src/datastore/embedded.ts";
-import { now, refused, Writer } from "../src/datastore/fixture.contract.ts";
+import { now, Writer } from "../src/datastore/fixture.contract.ts";
 import { openRedis } from "../src/datastore/redis.ts";
 import { nodeClock } from "../src/env/node-clock.ts";
-import { nodeDisk } from "../src/env/node-disk.ts";
 import { silentLog } from "../src/env/node-log.ts";
+import { freePort, type Service, someBytes, Workplace } from "./support/program.ts";
 import { redisCli } from "./support/redis-client.ts";
 import { hasRedisServer, RedisServer } from "./support/redis-server.ts";
 import { readBlocks, Shell } from "./support/runbook.ts";
@@ -28,63 +27,90 @@ async function putNew(store: Datastore, key: string): Promise<{ object: number; 
 }
 
 describe("restore-the-datastore.md", () => {
-  let directory: string;
+  let place: Workplace;
+  let home: string;
+  let env: Record<string, string>;
   let shell: Shell;
-  let warnings: string[];
+  let router: Service | undefined;
   beforeEach(async () => {
-    directory = await mkdtemp(join(tmpdir(), "runbook-"));
-    shell = new Shell(directory, { PATH: process.env["PATH"] ?? "" });
-    warnings = [];
+    place = await Workplace.make();
+    home = await place.folder("home");
+    const [port, responsePort] = [String(await freePort()), String(await freePort())];
+    env = { DATA_PUTTER_PORT: port, DATA_PUTTER_RESPONSE_PORT: responsePort };
+    shell = new Shell(home, place.environment(env));
+    await run("Restore the datastore");
   });
   afterEach(async () => {
     await shell.close();
-    await rm(directory, { recursive: true, force: true });
+    await place.remove();
   });
-  const run = async (heading: string): Promise<void> => {
+  const root = (...names: string[]): string => join(home, "objects", ...names);
+  /** All blocks below a heading; what they print. */
+  const run = async (heading: string): Promise<string> => {
     const blocks = (await readBlocks(runbook)).filter((block) => block.heading === heading);
-    expect(blocks.length, heading).toBe(1);
-    await shell.run(blocks[0]!.commands.replaceAll("/srv/", `${directory}/`));
+    expect(blocks.length, heading).toBeGreaterThan(0);
+    return shell.run(blocks.map(({ commands }) => commands.replaceAll("/srv/", `${home}/`)).join("\n"));
   };
-  const openHere = (): Promise<Datastore> =>
-    openEmbedded({
-      directory: join(directory, "objects", "datastore"),
-      clock: nodeClock,
-      durability: "disk",
-      log: { ...silentLog, warn: (message) => void warnings.push(message) },
-      disk: nodeDisk,
+  const start = async (): Promise<void> => {
+    router = await place.start("data-putter", ["router", "--root", root()], {
+      cwd: home,
+      env,
+      ready: /key fingerprint/,
     });
+  };
+  const put = async (seed: number): Promise<string> => {
+    await writeFile(join(home, `file-${seed}`), someBytes(100_000 * seed, seed));
+    return (await place.done("data-putter", ["put", `file-${seed}`], { cwd: home, env })).split(" ")[0]!;
+  };
+  const get = async (object: string): Promise<Buffer> => {
+    const args = ["get", object, "-o", `${object}.back`, "--key-file", root("key")];
+    await place.done("data-putter", args, { cwd: home, env });
+    return readFile(join(home, `${object}.back`));
+  };
+  const list = async (): Promise<string> =>
+    place.done("data-putter", ["ls", "--key-file", root("key")], { cwd: home, env });
 
-  test("a copy that is put back holds what it held, and hands out no id that was used after it was made", async () => {
-    await nodeDisk.makeDirectory(join(directory, "objects"));
-    let store = await openHere();
-    await store.createBucket("bucket", {}, now);
-    await putNew(store, "before");
-    await store.close();
-    await run("Restore the datastore");
-    await run("Make a copy");
-    store = await openHere();
-    const lost = await putNew(store, "after");
-    await store.sealVolume(0);
-    const lostToo = await putNew(store, "after the seal");
-    await store.close();
-    await truncate(join(directory, "objects", "datastore", "data.mdb"), 9_000);
-    await refused(openHere(), "DAMAGED");
+  test("a damaged datastore is refused, and after its commands everything is as it was", async () => {
+    await start();
+    const objects = [await put(1), await put(2)];
+    await router!.kill();
+    await truncate(root("datastore", "data.mdb"), 9_000);
+    const refusal = await place.run("data-putter", ["router", "--root", root()], { cwd: home, env });
+    expect(refusal.code).toBe(1);
+    expect(refusal.stderr).toMatch(/damaged.*run data-putter restore, see docs\/runbooks\/restore-the-datastore\.md/);
+    const verify = (await readBlocks(runbook)).findLast(({ heading }) => heading === "Restore")!.commands;
+    expect(verify).toContain("verify");
+    const blocks = (await readBlocks(runbook)).filter(({ heading }) => heading === "Restore");
+    for (const { commands } of blocks.slice(0, -1))
+      expect(await shell.run(commands)).toContain("nothing that is known of");
+    await start();
+    expect(await shell.run(verify)).toContain("nothing is damaged");
+    for (const [index, object] of objects.entries()) {
+      expect((await get(object)).equals(someBytes(100_000 * (index + 1), index + 1))).toBe(true);
+    }
+  }, 60_000);
 
-    await run("Put a copy back");
-    store = await openHere();
-    expect(warnings).toEqual([expect.stringContaining("put back from a copy")]);
-    expect((await store.getVersion("bucket", "before"))?.key).toBe("before");
-    expect(await store.getVersion("bucket", "after")).toBeUndefined();
-    const fresh = await putNew(store, "fresh");
-    expect(fresh.object).toBeGreaterThan(lostToo.object);
-    expect(volumeOf(layout, fresh.first)).toBeGreaterThan(volumeOf(layout, lostToo.first));
-    expect(volumeOf(layout, lost.first)).toBe(0);
-    expect((await store.getVolume(0))?.sealed).toBe(true);
-    await store.close();
+  test("from a copy that was kept elsewhere it has what that has, and hands out no id again", async () => {
+    await start();
+    const kept = await put(1);
+    await run("Keep copies elsewhere");
+    const lost = await put(2);
+    await router!.kill();
+    await rm(root("datastore"), { recursive: true });
+    await rm(root("snapshots"), { recursive: true });
+    expect(await run("Restore from such a copy")).toContain("nothing that is known of");
+    await start();
+    expect((await get(kept)).equals(someBytes(100_000, 1))).toBe(true);
+    const fresh = await put(3);
+    expect(await list()).not.toContain(`\n${lost} `);
+    expect(parseId<ObjectId>(fresh)!).toBeGreaterThan(parseId<ObjectId>(lost)!);
+    expect((await get(fresh)).equals(someBytes(300_000, 3))).toBe(true);
+  }, 60_000);
 
-    warnings = [];
-    await (await openHere()).close();
-    expect(warnings).toEqual([]);
+  test("has no command that is not run here", async () => {
+    const headings = (await readBlocks(runbook)).map(({ heading }) => heading);
+    const known = ["Restore the datastore", "Restore", "Keep copies elsewhere", "Restore from such a copy"];
+    expect([...new Set(headings)]).toEqual(known);
   });
 });
 

@@ -16,7 +16,7 @@ export interface RestoreRequest {
 /** INCOMPATIBLE while a router runs there. */
 export async function restoreRoot(host: Host, { root, from, isDryRun }: RestoreRequest): Promise<RestoreReport> {
   const { disk, clock, random } = host;
-  if ((await disk.list(`${root}/snapshots`)) === undefined) {
+  if (from === undefined && (await disk.list(`${root}/snapshots`)) === undefined) {
     throw new StoreError("NOT_FOUND", `${root}/snapshots is not there: nothing to restore a datastore from`);
   }
   const { depth, lock } = await openDataDirectory(disk, random, { root, depth: undefined, depthDefault: 2 });
