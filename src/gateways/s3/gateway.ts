@@ -3,6 +3,7 @@
  * the bucket, check permission, run the operation, and turn whatever was thrown into S3's XML.
  */
 import { messageOf } from "../../core/errors.ts";
+import { bucketNameSizeMax } from "../../core/limits.ts";
 import type { HttpAnswer, HttpRefusal, HttpRequest } from "../../env/http.ts";
 import { accountNumber } from "./access/principals.ts";
 import type { AccessLog } from "./access-log.ts";
@@ -147,7 +148,8 @@ export class S3Gateway {
 
   async #loadBucket(state: RequestState, operation: Operation, request: S3Request): Promise<Bucket | undefined> {
     const name = request.bucket!;
-    const record = await this.#services.datastore.getBucket(name);
+    // What no bucket can be called is not even a question for the datastore; CreateBucket says what is wrong with it.
+    const record = couldBeName(name) ? await this.#services.datastore.getBucket(name) : undefined;
     if (record === undefined) {
       if (operation.withoutBucket === true) return undefined;
       throw new S3Error("NoSuchBucket", undefined, { elements: { BucketName: name } });
@@ -162,7 +164,8 @@ export class S3Gateway {
 
   async #preflight(state: RequestState, request: S3Request): Promise<HttpAnswer> {
     if (request.bucket === undefined) throw new S3Error("BadRequest");
-    const record = await this.#services.datastore.getBucket(request.bucket);
+    const { bucket: name } = request;
+    const record = couldBeName(name) ? await this.#services.datastore.getBucket(name) : undefined;
     if (record !== undefined) state.bucket = bucketOf(record);
     return answerPreflight(state.bucket, request);
   }
@@ -197,7 +200,7 @@ export class S3Gateway {
   #report(state: RequestState, error: S3Error, thrown: unknown): void {
     const { log } = this.#services.host;
     const fields = { request: state.id, operation: state.operation?.name, code: error.code, error: messageOf(thrown) };
-    if (error.status === 503) log.warn("request refused", fields);
+    if (error.status === 503 || error.status === 507) log.warn("request refused", fields);
     else log.error("request failed", error.code === "InternalError" ? { ...fields, stack: stackOf(thrown) } : fields);
   }
 
@@ -215,6 +218,10 @@ interface RequestState {
   operation: Operation | undefined;
   authentication: Authentication | undefined;
   bucket: Bucket | undefined;
+}
+
+function couldBeName(bucket: string): boolean {
+  return Buffer.byteLength(bucket) <= bucketNameSizeMax && !bucket.includes("\0");
 }
 
 function errorAnswer(error: S3Error, { http, id, request }: RequestState): HttpAnswer {

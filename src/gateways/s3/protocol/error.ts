@@ -2,7 +2,7 @@
  * Errors as S3 tells them (docs.aws.amazon.com, "Error responses"): a code, an HTTP status, a message, and some codes
  * with elements of their own. This and what renders it are the only places that know statuses.
  */
-import { messageOf, StoreError } from "../../../core/errors.ts";
+import { StoreError } from "../../../core/errors.ts";
 
 /** Code → status and the message that is said where the thrower gives none. */
 const table = {
@@ -14,11 +14,11 @@ const table = {
   AuthorizationQueryParametersError: [400, "The authorization query parameters that you provided are not valid."],
   BadDigest: [400, "The Content-MD5 or checksum value that you specified did not match what the server received."],
   BadRequest: [400, "Bad Request"],
-  BucketAlreadyExists: [409, "The requested bucket name is not available. Please select a different name and try again."],
-  BucketAlreadyOwnedByYou: [
+  BucketAlreadyExists: [
     409,
-    "Your previous request to create the named bucket succeeded and you already own it.",
+    "The requested bucket name is not available. Please select a different name and try again.",
   ],
+  BucketAlreadyOwnedByYou: [409, "Your previous request to create the named bucket succeeded and you already own it."],
   BucketNotEmpty: [409, "The bucket you tried to delete is not empty."],
   ConditionalRequestConflict: [409, "The conditional request cannot succeed due to a conflicting operation."],
   EntityTooLarge: [400, "Your proposed upload exceeds the maximum allowed object size."],
@@ -26,15 +26,23 @@ const table = {
   ExpiredToken: [400, "The provided token has expired."],
   IllegalVersioningConfigurationException: [400, "The versioning configuration specified in the request is invalid."],
   IncompleteBody: [400, "The request body terminated unexpectedly."],
+  // Not AWS's, which is never full. Clients give up at a 507 (they would send it all again after a 503), and say why.
+  InsufficientStorage: [507, "The store has no room for this until something is removed or its disk is enlarged."],
   InternalError: [500, "We encountered an internal error. Please try again."],
   InvalidAccessKeyId: [403, "The AWS access key ID that you provided does not exist in our records."],
   InvalidArgument: [400, "Invalid Argument"],
-  InvalidBucketAclWithObjectOwnership: [400, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"],
+  InvalidBucketAclWithObjectOwnership: [
+    400,
+    "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+  ],
   InvalidBucketName: [400, "The specified bucket is not valid."],
   InvalidBucketOwnerAWSAccountID: [400, "The value of the expected bucket owner parameter must be an AWS account ID."],
   InvalidBucketState: [409, "The request is not valid for the current state of the bucket."],
   InvalidDigest: [400, "The Content-MD5 or checksum value that you specified is not valid."],
-  InvalidEncryptionAlgorithmError: [400, "The encryption request that you specified is not valid. The valid value is AES256."],
+  InvalidEncryptionAlgorithmError: [
+    400,
+    "The encryption request that you specified is not valid. The valid value is AES256.",
+  ],
   InvalidLocationConstraint: [400, "The specified location constraint is not valid."],
   InvalidObjectState: [403, "The operation is not valid for the current state of the object."],
   InvalidPart: [
@@ -46,7 +54,10 @@ const table = {
     400,
     "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
   ],
-  InvalidPolicyDocument: [400, "The content of the form does not meet the conditions specified in the policy document."],
+  InvalidPolicyDocument: [
+    400,
+    "The content of the form does not meet the conditions specified in the policy document.",
+  ],
   InvalidRange: [416, "The requested range is not satisfiable"],
   InvalidRequest: [400, "The request is not valid."],
   InvalidRetentionPeriod: [400, "The retention period specified must be a positive integer value."],
@@ -56,9 +67,15 @@ const table = {
   InvalidURI: [400, "The specified URI couldn't be parsed."],
   KeyTooLongError: [400, "Your key is too long"],
   "KMS.NotFoundException": [400, "The specified KMS key does not exist."],
-  MalformedACLError: [400, "The ACL that you provided was not well formed or did not validate against our published schema."],
+  MalformedACLError: [
+    400,
+    "The ACL that you provided was not well formed or did not validate against our published schema.",
+  ],
   MalformedPOSTRequest: [400, "The body of your POST request is not well-formed multipart/form-data."],
-  MalformedTrailerError: [400, "The request contained trailing data that was not well-formed or did not conform to our published schema."],
+  MalformedTrailerError: [
+    400,
+    "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+  ],
   MalformedPolicy: [400, "This policy contains invalid Json"],
   MalformedXML: [400, "The XML you provided was not well-formed or did not validate against our published schema"],
   MaxMessageLengthExceeded: [400, "Your request was too large."],
@@ -88,7 +105,10 @@ const table = {
   NotImplemented: [501, "A header or parameter that you provided implies functionality that is not implemented."],
   NotModified: [304, "Not Modified"],
   ObjectLockConfigurationNotFoundError: [404, "Object Lock configuration does not exist for this bucket"],
-  OperationAborted: [409, "A conflicting conditional operation is currently in progress against this resource. Please try again."],
+  OperationAborted: [
+    409,
+    "A conflicting conditional operation is currently in progress against this resource. Please try again.",
+  ],
   OwnershipControlsNotFoundError: [404, "The bucket ownership controls were not found"],
   PreconditionFailed: [412, "At least one of the pre-conditions you specified did not hold"],
   ReplicationConfigurationNotFoundError: [404, "The replication configuration was not found"],
@@ -108,7 +128,10 @@ const table = {
   TooManyBuckets: [400, "You have attempted to create more buckets than are allowed."],
   UnexpectedContent: [400, "This request does not support content."],
   UnresolvableGrantByEmailAddress: [400, "The e-mail address that you provided does not match any account on record."],
-  UnsupportedSignature: [400, "The provided request is signed with an unsupported STS Token version or the signature version is not supported."],
+  UnsupportedSignature: [
+    400,
+    "The provided request is signed with an unsupported STS Token version or the signature version is not supported.",
+  ],
   XAmzContentSHA256Mismatch: [400, "The provided 'x-amz-content-sha256' header does not match what was computed."],
 } as const satisfies Record<string, readonly [number, string]>;
 
@@ -161,7 +184,7 @@ export function s3ErrorOf(error: unknown): S3Error {
     case "BUSY":
       return new S3Error("SlowDown", undefined, { cause, headers: { "Retry-After": "1" } });
     case "NO_SPACE":
-      return new S3Error("ServiceUnavailable", `no space: ${messageOf(error)}`, { cause });
+      return new S3Error("InsufficientStorage", undefined, { cause });
     case "UNAVAILABLE":
       return new S3Error("ServiceUnavailable", undefined, { cause });
     case "DAMAGED":
