@@ -17,8 +17,8 @@ import { accountElement, accountElements } from "../buckets/owner.ts";
 import { partOf, uploadOf, type Upload, type UploadAttributes } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { xml } from "../protocol/answer.ts";
-import { S3Error } from "../protocol/error.ts";
 import { document, leaf, type Xml } from "../protocol/xml.ts";
+import { findUpload, noSuchUpload } from "./find-upload.ts";
 
 export const listUploadsOperations: readonly Operation[] = [
   {
@@ -123,7 +123,7 @@ async function listParts(call: S3Call): Promise<HttpAnswer> {
   const maxParts = pageSizeOf(query, "max-parts");
   const marker = countOf(query, "part-number-marker") ?? 0;
   const encoded = isEncoded(query);
-  const upload = await requireUpload(call, query.get("uploadId")!);
+  const upload = await findUpload(call);
   const { attributes } = upload;
   const found = maxParts === 0 ? [] : await partsAfter(call, upload.upload, marker, maxParts + 1);
   const parts = found.slice(0, maxParts);
@@ -147,14 +147,6 @@ async function listParts(call: S3Call): Promise<HttpAnswer> {
   );
 }
 
-/** NoSuchUpload where there is none for this key. */
-async function requireUpload({ services, bucket, key }: S3Call, id: string): Promise<Upload> {
-  // An id that is too long is none of ours.
-  const record = id === "" || Buffer.byteLength(id) > 255 ? undefined : await services.datastore.getUpload(id);
-  if (record === undefined || record.bucket !== bucket.name || record.key !== key) throw noSuchUpload(id);
-  return uploadOf(record);
-}
-
 async function partsAfter({ services }: S3Call, id: string, after: number, limit: number): Promise<PartRecord[]> {
   try {
     return await services.datastore.listParts(id, after, limit);
@@ -163,10 +155,6 @@ async function partsAfter({ services }: S3Call, id: string, after: number, limit
     if (error instanceof StoreError && error.code === "NOT_FOUND") throw noSuchUpload(id);
     throw error;
   }
-}
-
-function noSuchUpload(id: string): S3Error {
-  return new S3Error("NoSuchUpload", undefined, { elements: { UploadId: id } });
 }
 
 function partElements(parts: readonly PartRecord[]): Xml {
