@@ -6,7 +6,7 @@ import {
   accessKey,
   describeSession,
   digestOf,
-  expectBytes,
+  hasBytes,
   largeSize,
   makeTree,
   manyCount,
@@ -63,10 +63,10 @@ describeSession("AWS CLI", (session) => {
     const of = ["--bucket", "bucket", "--key", "large"];
     await api("get-object", ...of, "--range", "bytes=50000000-50000099", "range");
     const large = await readFile(session.path("large"));
-    await expectBytes(session.path("range"), large.subarray(50_000_000, 50_000_100));
+    expect(await hasBytes(session.path("range"), large.subarray(50_000_000, 50_000_100))).toBe(true);
     const part = await api<Head>("get-object", ...of, "--part-number", "2", "part");
     expect(part.PartsCount).toBe(12);
-    await expectBytes(session.path("part"), large.subarray(8 << 20, 16 << 20));
+    expect(await hasBytes(session.path("part"), large.subarray(8 << 20, 16 << 20))).toBe(true);
   });
 
   test("uploads part by part by hand, and lists them on the way", async () => {
@@ -88,7 +88,9 @@ describeSession("AWS CLI", (session) => {
     const whole = JSON.stringify({ Parts: parts });
     await api("complete-multipart-upload", ...of, "--upload-id", UploadId, "--multipart-upload", whole);
     await api("get-object", ...of, "whole");
-    await expectBytes(session.path("whole"), Buffer.concat(sizes.map((size, index) => someBytes(size, index))));
+    expect(
+      await hasBytes(session.path("whole"), Buffer.concat(sizes.map((size, index) => someBytes(size, index)))),
+    ).toBe(true);
   });
 
   test("sends more files than a page of a listing has, and lists them all", async () => {

@@ -7,7 +7,7 @@ import {
   accessKey,
   describeSession,
   digestOf,
-  expectBytes,
+  hasBytes,
   largeSize,
   makeTree,
   manyCount,
@@ -38,7 +38,7 @@ describeSession("rclone", (session) => {
     await session.command("touch", ["--date=2001-02-03T04:05:06.789Z", "small.txt"]);
     await rclone("copyto", "small.txt", "store:bucket/small.txt");
     await rclone("copyto", "store:bucket/small.txt", "small.back");
-    await expectBytes(session.path("small.back"), Buffer.from("a few bytes"));
+    expect(await hasBytes(session.path("small.back"), Buffer.from("a few bytes"))).toBe(true);
     expect(await session.command("stat", ["--format=%.3Y", "small.back"])).toBe("981173106.789\n");
   });
 
@@ -62,7 +62,7 @@ describeSession("rclone", (session) => {
     await session.command("sh", ["-c", script, session.client.at], {
       env: { RCLONE_CONFIG: session.path("rclone.conf") },
     });
-    await expectBytes(session.path("range"), expected);
+    expect(await hasBytes(session.path("range"), expected)).toBe(true);
   });
 
   test("copies and moves within the store, in parts too", async () => {

@@ -5,7 +5,7 @@ import {
   accessKey,
   describeSession,
   digestOf,
-  expectBytes,
+  hasBytes,
   largeSize,
   makeTree,
   manyCount,
@@ -45,7 +45,7 @@ describeSession("s3cmd", (session) => {
     expect(said).toMatch(/MIME type: text\/plain\n/);
     expect(said).toMatch(/x-amz-meta-colour: blue\n/);
     await s3cmd("get", "s3://bucket/small.txt", "small.back");
-    await expectBytes(session.path("small.back"), Buffer.from("a few bytes"));
+    expect(await hasBytes(session.path("small.back"), Buffer.from("a few bytes"))).toBe(true);
   });
 
   test("puts and gets 100 MB in parts, and checks its MD5", async () => {
@@ -68,7 +68,7 @@ describeSession("s3cmd", (session) => {
     expect(await listed("s3://bucket/large copy")).toEqual([expect.stringContaining(` ${largeSize} `)]);
     expect(await listed("s3://bucket/small.txt")).toEqual([]);
     await s3cmd("get", "s3://bucket/moved/ü +%.txt", "moved.back");
-    await expectBytes(session.path("moved.back"), Buffer.from("a few bytes"));
+    expect(await hasBytes(session.path("moved.back"), Buffer.from("a few bytes"))).toBe(true);
   });
 
   test("changes an object's metadata in its place", async () => {
