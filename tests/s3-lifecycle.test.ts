@@ -220,6 +220,18 @@ describe("while others write", () => {
     expect((await keys()).sort()).toEqual(names.filter((_, index) => index % 2 === 0).sort());
   });
 
+  test("more versions of a key than fit on a page of the listing are all seen", async () => {
+    await made(rule(noncurrent(1)), "Enabled");
+    await put("p");
+    const { datastore } = s3.running.gateway!.services;
+    const { object, attributes } = (await datastore.getVersion(bucket, "p"))!;
+    const target = { kind: "file", bucket, key: "p", attributes } as const;
+    await Promise.all(Array.from({ length: 2100 }, () => datastore.copyVersion(object!, target, s3.now)));
+    s3.pass(3 * day);
+    await run();
+    expect(await versions()).toHaveLength(1);
+  });
+
   test("more keys than fit on a page of the listing are all seen", async () => {
     await made(rule(expires(1), prefixed("p")), "Enabled");
     await put("p");
