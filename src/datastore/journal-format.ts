@@ -98,7 +98,11 @@ export class GroupEncoder {
       memory.latin1Write(key, start);
       const valueStart = start + key.length;
       const valueSize = value === undefined ? 0 : memory.utf8Write(value, valueStart);
-      memory.writeUInt32BE(value === undefined ? removed : valueSize, position + 2);
+      const size = value === undefined ? removed : valueSize;
+      memory[position + 2] = size >>> 24;
+      memory[position + 3] = size >>> 16;
+      memory[position + 4] = size >>> 8;
+      memory[position + 5] = size;
       position = valueStart + valueSize;
     }
     const memory = this.#memory;

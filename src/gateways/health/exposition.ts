@@ -85,6 +85,7 @@ interface StoreStatus {
   readonly volumes?: { readonly [name: string]: number };
   readonly responses?: { readonly [name: string]: number };
   readonly reclaim?: { readonly [name: string]: unknown };
+  readonly snapshots?: { readonly count: number; readonly newestAt?: number; readonly lastError?: string };
   readonly connections?: number;
   readonly freeBuffers?: { readonly [size: string]: number };
 }
@@ -144,6 +145,14 @@ function tellStore(tell: Tell, known: RouterStatus | undefined): void {
   );
   if (connections !== undefined)
     tell("gauge", "tcp_connections", "Open connections of the other ports", single(connections));
+  if (status.snapshots !== undefined) {
+    const { count, newestAt = 0, lastError } = status.snapshots;
+    tell("gauge", "datastore_snapshots", "Snapshots of the datastore that are kept", single(count));
+    const help = "When the newest snapshot of the datastore was taken, in seconds since 1970; 0: there is none";
+    tell("gauge", "datastore_snapshot_timestamp_seconds", help, single(newestAt / 1000));
+    const failed = "Whether the last attempt to take a snapshot of the datastore failed";
+    tell("gauge", "datastore_snapshot_failed", failed, single(lastError === undefined ? 0 : 1));
+  }
   const isRunning = status.reclaim?.["running"] === true;
   tell("gauge", "reclaim_running", "Whether reclaiming is at work", single(isRunning ? 1 : 0));
 }
