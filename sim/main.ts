@@ -45,17 +45,16 @@ function say(line: string): void {
 
 function numberOf(text: string | undefined, fallback: number): number {
   const number = text === undefined ? fallback : Number(text);
-  if (Number.isFinite(number)) return number;
-  process.stderr.write(`sim: ${text} is not a number\n`);
-  process.exit(2);
+  if (!Number.isFinite(number)) throw new Error(`${text} is not a number`);
+  return number;
 }
 
 function kindsOf(text: string | undefined): Set<FaultKind> {
   const names = text === undefined || text === "" ? [] : text.split(",").map((name) => name.trim());
   for (const name of names) {
-    if (faultKinds.some((kind) => kind === name)) continue;
-    process.stderr.write(`sim: --without ${name}: one of ${faultKinds.join(", ")}\n`);
-    process.exit(2);
+    if (!faultKinds.some((kind) => kind === name)) {
+      throw new Error(`--without ${name}: must be one of ${faultKinds.join(", ")}`);
+    }
   }
   return new Set(names as FaultKind[]);
 }
@@ -116,7 +115,7 @@ function commitOf(): string {
   }
 }
 
-async function fail(result: SeedResult): Promise<never> {
+async function fail(result: SeedResult): Promise<void> {
   const { seed, violations, description, kinds } = result;
   say(`\nFAILED: seed ${seed}, commit ${commitOf()}: ${description}; faults: ${kinds.join(", ")}`);
   for (const text of violations.slice(0, 5)) say(`  ${text}`);

@@ -7,7 +7,7 @@ import { checkFile } from "./checkers/linearizability.ts";
 import { checkListings } from "./checkers/listing.ts";
 import { checkDeadSpace } from "./checkers/reclaim.ts";
 import { checkMemory, checkOpenFiles } from "./checkers/resources.ts";
-import { SimulatedRandom } from "./simulated-random.ts";
+import type { SimulatedRandom } from "./simulated-random.ts";
 import { buckets, Client, keys } from "./world/client.ts";
 import type { FaultKind } from "./world/faults.ts";
 import { describeError, type RunningRouterRole } from "./world/roles.ts";

@@ -6,7 +6,7 @@
 import type { SavedObject } from "../../src/datastore/datastore.ts";
 import { buckets, type Client } from "../world/client.ts";
 import { bytesOf, type Content, differenceAt, sizeOf } from "../world/contents.ts";
-import type { RunningRouterRole } from "../world/roles.ts";
+import { describeError, type RunningRouterRole } from "../world/roles.ts";
 import type { Streams } from "../world/streams.ts";
 import type { World } from "../world/world.ts";
 
@@ -38,7 +38,8 @@ export async function checkStreams(world: World, streams: Streams, running: Runn
     try {
       bytes = await router.get(object);
     } catch (error) {
-      if (!(await world.damages.concern(datastore, object))) world.history.violation(`durability: ${what}: ${error}`);
+      const isExcused = await world.damages.concern(datastore, object);
+      if (!isExcused) world.history.violation(`durability: ${what}: ${describeError(error)}`);
       return;
     }
     const difference = differenceAt(bytes, content);

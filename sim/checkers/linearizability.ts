@@ -147,13 +147,21 @@ export function stepOf(state: FileState, { input, answer }: Operation, history: 
       return { ...state, versions: state.versions.filter((version) => version !== found) };
     }
     case "put":
-    case "delete": {
-      const refusal = refusalOf(input.wanted, current, history);
-      if (refusal !== undefined) return answer.kind === refusal || answer.kind === "unknown" ? state : undefined;
-      if (answer.kind !== "done" && answer.kind !== "unknown") return undefined;
-      return withVersion(state, input.tag, input.kind === "delete");
-    }
+    case "delete":
+    default:
+      return afterWrite(state, input, answer, refusalOf(input.wanted, current, history));
   }
+}
+
+function afterWrite(
+  state: FileState,
+  input: Extract<Operation["input"], { kind: "put" | "delete" }>,
+  answer: Operation["answer"],
+  refusal: "conflict" | "missing" | undefined,
+): FileState | undefined {
+  if (refusal !== undefined) return answer.kind === refusal || answer.kind === "unknown" ? state : undefined;
+  if (answer.kind !== "done" && answer.kind !== "unknown") return undefined;
+  return withVersion(state, input.tag, input.kind === "delete");
 }
 
 function refusalOf(

@@ -33,6 +33,16 @@ export type FaultKind = (typeof faultKinds)[number];
 export type FaultRates = ReadonlyMap<FaultKind, number>;
 
 const quietShare = 0.05;
+/** What goes on for a while must not be all that there is. */
+const lasting: ReadonlySet<FaultKind> = new Set([
+  "disk full",
+  "slow disk",
+  "half-open",
+  "partition",
+  "slow network",
+  "datastore requests lost",
+  "datastore answers lost",
+]);
 
 export function chooseFaults(random: SimulatedRandom, without: ReadonlySet<FaultKind>): FaultRates {
   const rates = new Map<FaultKind, number>();
@@ -41,7 +51,7 @@ export function chooseFaults(random: SimulatedRandom, without: ReadonlySet<Fault
   const share = 0.15 + 0.45 * random.fraction();
   for (const kind of faultKinds) {
     const isChosen = random.chance(share) && !isQuiet;
-    const rate = 0.5 * 60 ** random.fraction();
+    const rate = 60 ** random.fraction() * (lasting.has(kind) ? 0.15 : 1);
     if (isChosen && !without.has(kind)) rates.set(kind, rate);
   }
   return rates;

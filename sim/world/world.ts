@@ -52,6 +52,8 @@ export class World {
   readonly client: SimulatedHost;
   readonly openVolumesMax: number;
   readonly reclaimIntervalMs: number;
+  /** At greater depths each ticket is a file or nearly so: large objects take very many events. */
+  readonly depths = new Set<Depth>();
   #isHealthy = false;
 
   constructor({ seed, without, writeTrace }: WorldOptions) {
@@ -159,6 +161,7 @@ export class World {
   #depth(): Depth {
     const depth: Depth = this.random.chance(0.75) ? 2 : this.random.pick([3, 4] as const);
     this.damages.noteLayout(depth);
+    this.depths.add(depth);
     return depth;
   }
 

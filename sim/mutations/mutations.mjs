@@ -1,0 +1,190 @@
+/**
+ * Bugs that the simulator has to find: texts of the product's sources and what is put in their place. Each text occurs
+ * once in its file; scripts/mutate.mjs says so where one does not any more.
+ */
+const volume = "src/volume/volume.ts";
+const smallWrite = "src/router/small-write.ts";
+const router = "src/router/router.ts";
+const writer = "src/router/object-writer.ts";
+const reader = "src/router/object-reader.ts";
+const leases = "src/datastore/leases.ts";
+const versions = "src/datastore/versions.ts";
+
+export const mutations = [
+  {
+    name: "a ticket is answered saved before the sync",
+    file: volume,
+    from: "      await this.#sync.request(patienceMs);",
+    to: "      void this.#sync.request(patienceMs).catch(() => undefined);",
+  },
+  {
+    name: "`obj` is synced twice, `sum` never",
+    file: volume,
+    from: "await both(this.files.obj.sync(), this.files.sum.sync());",
+    to: "await both(this.files.obj.sync(), this.files.obj.sync());",
+  },
+  {
+    name: "a volume's directory is not synced",
+    file: volume,
+    from: "if (!this.#entriesSynced) await this.#options.syncEntries();",
+    to: "",
+  },
+  {
+    name: "directories above a volume's own are not synced",
+    file: "src/volume/volume-directories.ts",
+    from: "[...parents, this.of(number)]",
+    to: "[this.of(number)]",
+  },
+  {
+    name: "after a failed sync the volume is written to again",
+    file: volume,
+    from: "        this.#poison = `volume ${this.#options.name} takes no writes since a sync failed: ${messageOf(error)}`;\n        this.#options.onPoison(this.#poison);",
+    to: "",
+  },
+  {
+    name: "a putter answers when it has written, not when it has synced",
+    file: "src/putter/ticket-connection.ts",
+    from: "pending.saved.then((outcome) => this.#responsesTo(first, count, outcome))",
+    to: "pending.released.then(() => this.#responsesTo(first, count, { status: 0, each: undefined, reason: undefined }))",
+  },
+  {
+    name: "a putter's refusal is taken for saved",
+    file: "src/wire/ticket-client.ts",
+    from: "batch.each[offset] = status;",
+    to: "batch.each[offset] = 0;",
+  },
+  {
+    name: "a response counts for whatever ticket is awaited",
+    file: "src/wire/ticket-client.ts",
+    from: "const offset = ticket - batch.first;",
+    to: "const offset = batch.answered + 0 * ticket;",
+  },
+  {
+    name: "tickets that were refused do not fail a small write",
+    file: router,
+    from: "for (const outcome of written.outcomes) throwIfUnsaved(outcome, allocator, leases, host.log);",
+    to: "",
+  },
+  {
+    name: "a long write is acknowledged before its commit",
+    file: writer,
+    from: "const version = await datastore.saveObject(object, target, host.clock.now());",
+    to: "const version = undefined;\n      void datastore.saveObject(object, target, host.clock.now()).catch(() => undefined);",
+  },
+  {
+    name: "a small write commits before its tickets are on disk",
+    file: smallWrite,
+    from: "outcomes: saved.length === 1 ? [await saved[0]!] : await Promise.all(saved)",
+    to: "outcomes: []",
+  },
+  {
+    name: "the last ticket's padding is not zeroed",
+    file: smallWrite,
+    from: "buffer.data.fill(0, bytes.length, count * ticketDataSize);",
+    to: "",
+  },
+  {
+    name: "a lease of object ids is not persisted",
+    file: leases,
+    from: "  putAllocation(tx, { ...allocation, object: end });\n",
+    to: "",
+  },
+  {
+    name: "a lease of tickets is given back as if none had been used",
+    file: leases,
+    from: "const leasedCount = nothingAfter ? next - volumeStart(layout, number)",
+    to: "const leasedCount = nothingAfter ? lease.first - volumeStart(layout, number)",
+  },
+  {
+    name: "the leases of an earlier process are not ended",
+    file: "src/datastore/transactional.ts",
+    from: "leases.endLeases(tx, router);",
+    to: "",
+  },
+  {
+    name: "checksums are not verified where a read goes to the disk",
+    file: reader,
+    from: "      if (good < plan.count) throw damagedError(await this.#damageOf(plan, buffer, good));\n",
+    to: "      if (good < 0) throw damagedError(await this.#damageOf(plan, buffer, good));\n",
+  },
+  {
+    name: "checksums are not verified where a read is answered at once",
+    file: reader,
+    from: "if (this.#verified(plan, buffer, 0) < plan.count) return undefined;",
+    to: "",
+  },
+  {
+    name: "what was read ahead for a reader who left is not given back",
+    file: reader,
+    from: "for (const piece of ahead) piece.then(({ buffer }) => buffer.release()).catch(() => undefined);",
+    to: "",
+  },
+  {
+    name: "reclaiming frees runs of one ticket that are live",
+    file: "src/router/reclaimer.ts",
+    from: "for (const run of page) appendRun(",
+    to: "for (const run of page) if (run.count > 1) appendRun(",
+  },
+  {
+    name: "reclaiming takes volumes that are still written to",
+    file: "src/router/reclaimer.ts",
+    from: "if (volume.leases > 0 || !volume.sealed) {",
+    to: "if (!volume.sealed) {",
+  },
+  {
+    name: "reclaiming does not wait for those who read",
+    file: "src/router/reclaimer.ts",
+    from: "    await this.readersEnd();\n",
+    to: "",
+  },
+  {
+    name: "a volume that was written anew is not synced before the rename",
+    file: "src/volume/reclaim.ts",
+    from: "      await to.sync();\n    } finally {\n      await to.close();",
+    to: "    } finally {\n      await to.close();",
+  },
+  {
+    name: "deleting an object leaves its tickets live",
+    file: "src/datastore/references.ts",
+    from: "    unindexRuns(tx, runsOf(stored));\n",
+    to: "    if (stored.size < 0) unindexRuns(tx, runsOf(stored));\n",
+  },
+  {
+    name: "a copy does not count as a reference",
+    file: versions,
+    from: "  addReference(tx, object, source);\n  const { attributes } = target;",
+    to: "  addReference(tx, object, source, 0);\n  const { attributes } = target;",
+  },
+  {
+    name: "whether a file is absent is looked at before the transaction, not in it",
+    file: "src/datastore/transactional.ts",
+    from: "    return this.#backend.commit((tx) => objects.saveObject(tx, object, target, now));",
+    to: `    return (async () => {
+      if (target.kind !== "file" || target.condition?.kind !== "absent") {
+        return this.#backend.commit((tx) => objects.saveObject(tx, object, target, now));
+      }
+      const { condition, ...free } = target;
+      const found = await this.getVersion(target.bucket, target.key);
+      if (found?.object !== undefined) return this.#backend.commit((tx) => objects.saveObject(tx, object, target, now));
+      return this.#backend.commit((tx) => objects.saveObject(tx, object, free, now));
+    })();`,
+  },
+  {
+    name: "a write while versioning is suspended keeps the null version before",
+    file: versions,
+    from: 'const previousNull = versioning === "suspended" && current?.null !== true ? findNull(tx, file) : undefined;',
+    to: "const previousNull = undefined;",
+  },
+  {
+    name: "a page of a listing begins with the last item of the one before",
+    file: "src/datastore/listing.ts",
+    from: "(passedPrefix(place, after) ?? after + afterName)",
+    to: "(passedPrefix(place, after) ?? after)",
+  },
+  {
+    name: "a group of commits goes on with what a refused operation had changed",
+    file: "src/datastore/group-commit.ts",
+    from: "if (transaction.changeCount !== changeCount) throw new SpoiledGroup(index, error);",
+    to: "",
+  },
+];
