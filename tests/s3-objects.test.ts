@@ -318,6 +318,20 @@ describe("copies", () => {
     });
   });
 
+  test("from another owner's bucket than was meant are refused, as all requests are", async () => {
+    const other = "123456789012";
+    const from = (owner: string): Promise<S3Answer> =>
+      copy("/objects/not-made", source, { "x-amz-source-expected-bucket-owner": owner });
+    expect(await from(other)).toMatchObject({ status: 403, code: "AccessDenied" });
+    expect(await from("abc")).toMatchObject({ status: 400, code: "InvalidBucketOwnerAWSAccountID" });
+    const meant = (owner: string): Promise<unknown> =>
+      s3.refusal("GET", source, { "x-amz-expected-bucket-owner": owner });
+    expect(await meant(other)).toEqual([403, "AccessDenied"]);
+    expect(await meant("abc")).toEqual([400, "InvalidBucketOwnerAWSAccountID"]);
+    const { owner } = (await s3.running.gateway!.services.datastore.getBucket("objects"))!.attributes;
+    expect(await meant(String(owner))).toEqual([200, undefined]);
+  });
+
   test("get a checksum where one is asked for", async () => {
     const made = await copy("/objects/summed", source, { "x-amz-checksum-algorithm": "SHA256" });
     expect(elementText(made.text, "ChecksumSHA256")).toBe(base64("sha256", "foo"));

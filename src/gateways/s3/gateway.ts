@@ -5,12 +5,12 @@
 import { messageOf } from "../../core/errors.ts";
 import { bucketNameSizeMax } from "../../core/limits.ts";
 import type { HttpAnswer, HttpRefusal, HttpRequest } from "../../env/http.ts";
-import { accountNumber } from "./access/principals.ts";
 import type { AccessLog } from "./access-log.ts";
 import { Authenticator } from "./auth/authenticate.ts";
 import { anonymous, type Authentication } from "./auth/identity.ts";
 import { openBody } from "./body/signed-body.ts";
 import { answerPreflight, corsHeaders } from "./buckets/cors.ts";
+import { checkExpectedOwner } from "./buckets/expected-owner.ts";
 import { type Bucket, bucketOf } from "./model.ts";
 import type { Operation, S3Call, Services } from "./operation.ts";
 import { operations, OperationTable } from "./operations.ts";
@@ -155,10 +155,7 @@ export class S3Gateway {
       throw new S3Error("NoSuchBucket", undefined, { elements: { BucketName: name } });
     }
     const bucket = (state.bucket = bucketOf(record));
-    const expected = request.header("x-amz-expected-bucket-owner");
-    const { owner } = bucket.attributes;
-    if (expected !== undefined && expected !== owner && expected !== accountNumber(owner))
-      throw new S3Error("AccessDenied");
+    checkExpectedOwner(request.header("x-amz-expected-bucket-owner"), bucket.attributes.owner);
     return bucket;
   }
 

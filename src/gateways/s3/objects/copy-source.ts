@@ -1,4 +1,5 @@
 /** The object that CopyObject and UploadPartCopy copy: `x-amz-copy-source` and the conditions on it. */
+import { checkExpectedOwner } from "../buckets/expected-owner.ts";
 import type { S3Call } from "../operation.ts";
 import { type Bucket, bucketOf } from "../model.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
@@ -33,6 +34,7 @@ export async function findCopySource(call: S3Call): Promise<CopySource> {
   const record = await services.datastore.getBucket(named.bucket);
   if (record === undefined) throw new S3Error("NoSuchBucket", undefined, { elements: { BucketName: named.bucket } });
   const bucket = bucketOf(record);
+  checkExpectedOwner(request.header("x-amz-source-expected-bucket-owner"), bucket.attributes.owner);
   const action = versionId === undefined ? "s3:GetObject" : "s3:GetObjectVersion";
   const ask = { identity, authentication, request, action, bucket, key: named.key, versionId, now };
   await services.access.authorize(services, ask);

@@ -19,9 +19,8 @@ function codeOf(run: () => unknown): string {
 describe("what is written", () => {
   it("is read again as it was, whatever XML can say", () => {
     // Line ends are the one thing that XML's readers change, so they are written as references.
-    const said = fc
-      .string({ unit: "grapheme" })
-      .filter((text) => !/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/.test(text));
+    const letter = fc.string({ unit: "grapheme", minLength: 1, maxLength: 1 }).filter((text) => text >= " ");
+    const said = fc.string({ unit: fc.oneof(fc.constantFrom("\t", "\n", "\r", '"', "&"), letter) });
     fc.assert(
       fc.property(said, (text) => {
         expect(parse(document("Root", leaf("Text", text))).require("Text").text).toBe(text);
