@@ -26,9 +26,9 @@ describe("what was found once", () => {
 });
 
 it("any request is answered, in S3's words, and the store stays whole", async () => {
-  await fuzzGrammar(target, 3_000);
+  expect(await fuzzGrammar(target, 3_000)).toBeGreaterThan(0);
 });
 
 it("any bytes are answered or the connection closed", async () => {
-  await fuzzBytes(target, 2_500);
+  expect(await fuzzBytes(target, 2_500)).toBeGreaterThan(0);
 });

@@ -33,12 +33,13 @@ function headOfPut({ keys, endpoint }: S3Session, path: string, size: number): U
 }
 
 /** Objects of every way through the store: of one ticket, of one block, of several. Each within two seconds. */
-async function othersAreServed(session: S3Session): Promise<void> {
+async function othersAreServed(session: S3Session): Promise<boolean> {
   for (const size of [100, 60_000, 1_000_000]) {
     const body = Buffer.alloc(size, "others ");
     expect((await soon(session.ask("PUT", `/bucket/other-${size}`, {}, body))).status).toBe(200);
     expect((await soon(session.ask("GET", `/bucket/other-${size}`))).body.equals(body)).toBe(true);
   }
+  return true;
 }
 
 function soon(answer: Promise<RawAnswer>): Promise<RawAnswer> {
@@ -67,9 +68,9 @@ describe("others are served", () => {
       readers.push(reader);
     }
     // The system's buffers take a few megabytes each; then it comes to ours.
-    await othersAreServed(session);
+    expect(await othersAreServed(session)).toBe(true);
     await eventually(async () => (await freeBlocks(session)) >= arena.block / 2);
-    await othersAreServed(session);
+    expect(await othersAreServed(session)).toBe(true);
     // Whoever reads after all gets all of it.
     let size = 0;
     readers[0]!.on("data", (piece) => (size += piece.length));
@@ -110,7 +111,7 @@ describe("others are served", () => {
       const slow = await connect(session);
       slow.send(`GET /bucket/object HTTP/1.1\r\nHost: a\r\nX-Slow-${count}: `);
     }
-    await othersAreServed(session);
+    expect(await othersAreServed(session)).toBe(true);
   });
 
   it("while another address has as many requests under way as it may", async () => {
@@ -122,7 +123,7 @@ describe("others are served", () => {
       answers.push(greedy.answer());
     }
     for (const answer of answers) void answer.catch(() => undefined);
-    await othersAreServed(session);
+    expect(await othersAreServed(session)).toBe(true);
   });
 });
 
@@ -181,6 +182,7 @@ describe("the limit", () => {
     await eventually(() => session.running.gateway!.listener.connectionCount === 1);
     await eventually(() => session.running.gateway!.listener.connectionCount === 0);
     await eventually(async () => (await freeBlocks(session)) === arena.block);
+    expect(await session.works()).toBe(true);
   });
 
   it("on the size of headers: 431, in XML", async () => {

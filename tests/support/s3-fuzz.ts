@@ -143,7 +143,7 @@ export class S3Target {
         if (object === undefined) continue;
         const record = await datastore.getObject(object);
         if (record?.status !== "saved") return `${name}/${key} is listed, its object is ${record?.status}`;
-        const etag = String(attributes["etag"]);
+        const etag = JSON.stringify(attributes["etag"]).slice(1, -1);
         const bytes = await router.get(record);
         const isHash = attributes["encryption"] === undefined && !etag.includes("-") && record.content.kind === "runs";
         if (isHash && md5(bytes) !== etag) return `${name}/${key} has the ETag ${etag}, and is ${md5(bytes)}`;
@@ -174,6 +174,7 @@ function signedBy(session: S3Session, plain: Parameters<typeof signHeader>[1], s
       case "unsigned trailer":
         return signChunks(session.keys, plain, { signed: false, trailer: ["x-amz-checksum-crc32", "AAAAAA=="] });
       case "none":
+      default:
         return unsigned;
     }
   } catch {
