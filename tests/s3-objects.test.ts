@@ -329,7 +329,7 @@ describe("copies", () => {
     expect(await meant(other)).toEqual([403, "AccessDenied"]);
     expect(await meant("abc")).toEqual([400, "InvalidBucketOwnerAWSAccountID"]);
     const { owner } = (await s3.running.gateway!.services.datastore.getBucket("objects"))!.attributes;
-    expect(await meant(String(owner))).toEqual([200, undefined]);
+    expect(await meant(owner as string)).toEqual([200, undefined]);
   });
 
   test("get a checksum where one is asked for", async () => {
