@@ -27,6 +27,8 @@ export const batchesInFlightMax = 4;
 export const unsavedBatchesMax = 256;
 /** Who waits for a buffer, in all; further ones are answered BUSY. */
 export const bufferWaitersMax = 20_000;
+/** An object that has been waiting so long for its first buffer is refused as BUSY: latency is bounded, not only the queue. */
+export const bufferWaitMs = 30_000;
 
 /** Open volumes (two or three descriptors each). */
 export const openVolumesMax = 128;

@@ -261,12 +261,19 @@ export class ObjectWriter {
       this.fail(error as StoreError);
       return;
     }
+    // Who has begun is waited for; who could not even begin for so long is refused, and may come again.
+    const timer = this.size > 0 ? undefined : this.#options.host.clock.after(limits.bufferWaitMs, () => this.#giveUp());
     void waited.then((buffer) => {
+      timer?.cancel();
       this.#waiting = false;
       if (this.#closing !== undefined || this.#failure !== undefined || this.#buffer !== undefined) buffer.release();
       else this.#fill(buffer);
       this.#wake();
     });
+  }
+
+  #giveUp(): void {
+    this.fail(new StoreError("BUSY", `no buffer was free within ${limits.bufferWaitMs} ms`));
   }
 
   async #waitForLease(): Promise<void> {
