@@ -65,6 +65,26 @@ describe("on a disk where everything takes its time", () => {
   });
 });
 
+describe("a volume that cannot be opened just then", () => {
+  it("is not taken for absent by who waited for another one's attempt", async () => {
+    const simulation = new Simulation(3);
+    const machine = simulation.machine("a");
+    const harness = new VolumeHarness();
+    const { clock } = simulation;
+    const options = { root: "/data", depth: 3 } as const;
+    const first = machine.start();
+    const written = await clock.run(harness.open(first, options));
+    await clock.run(harness.write(written, 5_000_000, 1, 1));
+    await clock.run(harness.close(written));
+    const store = await clock.run(harness.open(machine.start(), options));
+    machine.disk.faults.push({ operation: "open", path: /\/obj$/, code: "EMFILE", count: 1 });
+    const reads = [harness.versions(store, 5_000_000, 1), harness.versions(store, 5_000_000, 1)];
+    const [one, other] = await clock.run(Promise.allSettled(reads));
+    expect(one).toMatchObject({ status: "rejected", reason: { code: "EMFILE" } });
+    expect(other).toEqual({ status: "fulfilled", value: [1] });
+  });
+});
+
 describe("a gate", () => {
   it("lets so many in, and the others in the order in which they came", async () => {
     const gate = new Gate(2);

@@ -291,7 +291,8 @@ export class VolumeStore implements TicketStore {
       }
       const opening = this.#opening.get(number);
       if (opening === undefined) return this.#openShared(number, create);
-      const shared = await opening.catch(() => undefined);
+      // Opening it failed for another one, which says nothing about what is there: this one makes its own attempt.
+      const shared = await opening.catch(() => "failed" as const);
       if (shared === undefined && !create) return undefined;
     }
   }
