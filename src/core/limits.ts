@@ -173,6 +173,9 @@ export const encryptionKeysCachedMax = 1_000;
 /** S3: bodies of XML or JSON, and the one that names the parts of an upload. */
 export const xmlSizeMax = 1_048_576;
 export const completeUploadSizeMax = 8 * 1024 * 1024;
+/** Tags in such a body (a thousand objects or rules), and in that one (ten thousand parts with their checksums). */
+export const xmlTagsMax = 50_000;
+export const completeUploadTagsMax = 200_000;
 /** The smallest part of an upload but the last, as AWS has it. */
 export const partSizeMin = 5 * 1024 * 1024;
 /** Bytes of the first line of a chunk of an aws-chunked body, and of its trailer. */

@@ -148,6 +148,7 @@ export const spoilings: readonly (readonly [name: string, spoil: (document: stri
   ["with an external entity", (document) => dtd('<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;", document)],
   ["with a parameter entity", (document) => dtd('<!ENTITY % a SYSTEM "http://127.0.0.1:1/"> %a;', "", document)],
   ["nested 100,000 deep", (document) => document.replace(/>/, `>${"<a>".repeat(100_000)}${"</a>".repeat(100_000)}`)],
+  ["with as many elements as fit", () => `<Delete>${"<Object/>".repeat(100_000)}</Delete>`],
   ["nested without end", () => "<a>".repeat(100_000)],
   ["of invalid UTF-8", (document) => Buffer.from(document.replace(/>/, ">\xff\xfe"), "latin1")],
   ["with a NUL", (document) => document.replace(/>/, ">\0")],

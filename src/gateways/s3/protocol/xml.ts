@@ -3,6 +3,7 @@
  * strict parser that knows no entities but the five of XML itself, so that there is nothing to expand.
  */
 import { parseXml as parseDocument, XmlDocumentType, XmlElement, XmlText, XmlCdata, XmlError } from "@rgrove/parse-xml";
+import { completeUploadTagsMax, xmlTagsMax } from "../../../core/limits.ts";
 import { S3Error } from "./error.ts";
 
 /** Text that is XML already. */
@@ -143,6 +144,9 @@ export class XmlNode {
 
 /** The root element of a body, which must have this name. MalformedXML otherwise. */
 export function parseXml(body: Uint8Array, ...roots: readonly string[]): XmlNode {
+  // A megabyte of the shortest elements takes a second to parse, in which nobody else is served; no document needs as many.
+  const tagsMax = roots.includes("CompleteMultipartUpload") ? completeUploadTagsMax : xmlTagsMax;
+  if (tagCount(body) > tagsMax) throw new S3Error("MalformedXML", `There are more than ${tagsMax} tags in it.`);
   const text = decodeUtf8(body);
   try {
     const parsed = parseDocument(text, { preserveDocumentType: true });
@@ -158,6 +162,12 @@ export function parseXml(body: Uint8Array, ...roots: readonly string[]): XmlNode
     throw error;
   }
   throw new S3Error("MalformedXML");
+}
+
+function tagCount(body: Uint8Array): number {
+  let count = 0;
+  for (let at = body.indexOf(0x3c); at >= 0; at = body.indexOf(0x3c, at + 1)) count++;
+  return count;
 }
 
 function decodeUtf8(body: Uint8Array): string {
