@@ -3,6 +3,8 @@ export const imagePageSize = 4096;
 
 export class SparseImage {
   readonly #pages = new Map<number, Uint8Array>();
+  /** Pages that a copy has, too: they are not to be changed in place. */
+  #shared = new Set<number>();
   #size = 0;
 
   get size(): number {
@@ -39,18 +41,16 @@ export class SparseImage {
 
   write(bytes: Uint8Array, position: number): void {
     this.#eachPage(position, bytes.length, (page, from, to, at) => {
-      let into = this.#pages.get(page);
-      if (into === undefined) this.#pages.set(page, (into = new Uint8Array(imagePageSize)));
-      into.set(bytes.subarray(at, at + to - from), from);
+      this.#own(page).set(bytes.subarray(at, at + to - from), from);
     });
     if (bytes.length > 0) this.#size = Math.max(this.#size, position + bytes.length);
   }
 
   truncate(size: number): void {
-    for (const [page, bytes] of this.#pages) {
+    for (const page of this.#pages.keys()) {
       const start = page * imagePageSize;
       if (start >= size) this.#pages.delete(page);
-      else if (start + imagePageSize > size) bytes.fill(0, size - start);
+      else if (start + imagePageSize > size) this.#own(page).fill(0, size - start);
     }
     this.#size = size;
   }
@@ -65,8 +65,20 @@ export class SparseImage {
   copy(): SparseImage {
     const copy = new SparseImage();
     copy.#size = this.#size;
-    for (const [page, bytes] of this.#pages) copy.#pages.set(page, bytes.slice());
+    for (const [page, bytes] of this.#pages) copy.#pages.set(page, bytes);
+    this.#shared = new Set(this.#pages.keys());
+    copy.#shared = new Set(this.#shared);
     return copy;
+  }
+
+  /** A page to be changed. */
+  #own(page: number): Uint8Array {
+    const known = this.#pages.get(page);
+    if (known !== undefined && !this.#shared.has(page)) return known;
+    const own = known === undefined ? new Uint8Array(imagePageSize) : known.slice();
+    this.#pages.set(page, own);
+    this.#shared.delete(page);
+    return own;
   }
 
   #eachPage(position: number, size: number, visit: (page: number, from: number, to: number, at: number) => void): void {

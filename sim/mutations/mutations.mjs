@@ -54,10 +54,10 @@ export const mutations = [
     to: "batch.each[offset] = 0;",
   },
   {
-    name: "a response counts for whatever ticket is awaited",
+    name: "responses are counted, not matched with the tickets that they are for",
     file: "src/wire/ticket-client.ts",
-    from: "const offset = ticket - batch.first;",
-    to: "const offset = batch.answered + 0 * ticket;",
+    from: "matched = this.#options.kernel.matchResponses(rest, countMax, batch.first + batch.inOrder, TicketStatus.saved);",
+    to: "matched = rest[8] === TicketStatus.saved ? countMax : 0;",
   },
   {
     name: "tickets that were refused do not fail a small write",

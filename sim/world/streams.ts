@@ -24,7 +24,7 @@ export class Streams {
   readonly unacknowledged: Content[] = [];
   readonly #world: World;
   readonly #random: SimulatedRandom;
-  readonly #kernel = new Kernel(simulationKey, { tiny: 4, block: 24, group: 0 });
+  readonly #kernel = new Kernel(simulationKey, { tiny: 1, block: 6, group: 0 });
 
   constructor(world: World, random: SimulatedRandom) {
     this.#world = world;

@@ -124,7 +124,7 @@ export class World {
       const process: RouterProcess = new SupervisedProcess(machine, this.trace, (host) =>
         bootRouter(host, {
           key: simulationKey,
-          arena: { tiny: 24, block: 24, group: 2 },
+          arena: { tiny: 16, block: 12, group: 1 },
           depth,
           putters: addresses,
           openDatastore: (opening) => this.#openDatastore(opening),
@@ -147,7 +147,7 @@ export class World {
         new SupervisedProcess(machine, this.trace, (host) =>
           bootPutter(host, {
             key: simulationKey,
-            arena: { tiny: 16, block: 24, group: 3 },
+            arena: { tiny: 8, block: 12, group: 1 },
             depth,
             respondTo,
             openVolumesMax: this.openVolumesMax,
