@@ -156,7 +156,8 @@ export const options = {
     argument: "FROM",
     variables: [{ name: "DATA_PUTTER_SSE_C_OVER_HTTP" }],
     fileKey: "sse-c-over-http",
-    about: "from where clients' encryption keys (SSE-C) are taken without TLS; whoever listens in between can read them",
+    about:
+      "from where clients' encryption keys (SSE-C) are taken without TLS; whoever listens in between can read them",
     ...rules.oneOf("loopback", "anywhere"),
     commands: { router: "loopback" },
   }),
@@ -243,7 +244,8 @@ export const options = {
     argument: "SECONDS",
     variables: [{ name: "DATA_PUTTER_SNAPSHOT_INTERVAL" }],
     fileKey: "snapshot-interval",
-    about: "how often a snapshot of the embedded datastore is taken, where something has changed; 0: never, and no journal",
+    about:
+      "how often a snapshot of the embedded datastore is taken, where something has changed; 0: never, and no journal",
     ...rules.wholeNumber(0, 31_536_000),
     commands: { router: String(limits.snapshotIntervalMs / 1000) },
   }),

@@ -56,7 +56,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore>
     }
   } catch (error) {
     await file.close();
-    throw error;
+    throw storeErrorOf(error);
   }
   return TransactionalDatastore.open(new EmbeddedBackend(file, options, history), clock, log);
 }
@@ -234,6 +234,9 @@ const errorCodes: ReadonlyMap<number, StoreError["code"]> = new Map<number, Stor
   [-30794, "INCOMPATIBLE"],
   [-30793, "DAMAGED"],
   [-30792, "NO_SPACE"],
+  // What a transaction says of itself after it met a page that it could not use.
+  [-30782, "DAMAGED"],
+  [-30779, "DAMAGED"],
   [28, "NO_SPACE"],
   [122, "NO_SPACE"],
 ]);

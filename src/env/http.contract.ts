@@ -195,6 +195,17 @@ export function httpContract(name: string, listen: Listen): void {
         expect(await answerOf(client)).toMatchObject({ status: 200, body: "PUT /k 3" });
       });
 
+      it("100-continue is answered for an empty body too, whatever the answer, and the connection goes on", async () => {
+        const statuses = [200, 412, 200];
+        await serve(async () => ({ status: statuses.shift()!, headers: {} }));
+        const client = await send(put("/k", 0, "Expect: 100-continue"));
+        for (const status of [100, 200]) expect((await answerOf(client)).status).toBe(status);
+        for (const expected of [412, 200]) {
+          await client.write(put("/k", 0, "Expect: 100-continue"));
+          for (const status of [100, expected]) expect((await answerOf(client)).status).toBe(status);
+        }
+      });
+
       it("without a body read: the answer, and the connection is over", async () => {
         await serve(async () => ({ status: 403, headers: {}, body: "no" }));
         const client = await send(put("/k", 3, "Expect: 100-continue"));

@@ -5,12 +5,12 @@
 import { createHash, hash, type Hash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { createRequire } from "node:module";
-import type { IHasher } from "hash-wasm";
+import type * as HashWasm from "hash-wasm";
 import { assert } from "../core/errors.ts";
 import type { Digest, DigestAlgorithm } from "./digests.ts";
 
 /** Not imported: to look for the names in so large a file takes Node longer than to open a store. */
-const { createCRC32, createCRC64 } = createRequire(import.meta.url)("hash-wasm") as typeof import("hash-wasm");
+const { createCRC32, createCRC64 } = createRequire(import.meta.url)("hash-wasm") as typeof HashWasm;
 
 export const crc32cPolynomial = 0x82f63b78;
 export const crc64nvmePolynomial = "9a6c9329ac4bc9b5";
@@ -28,10 +28,10 @@ export async function makeHashers(): Promise<Hashers> {
 }
 
 export class SharedHasher {
-  readonly #hasher: IHasher;
+  readonly #hasher: HashWasm.IHasher;
   #user: WasmCrc | undefined;
 
-  constructor(hasher: IHasher) {
+  constructor(hasher: HashWasm.IHasher) {
     this.#hasher = hasher;
   }
 
@@ -40,7 +40,7 @@ export class SharedHasher {
     return this.#hasher.init().update(bytes).digest("binary");
   }
 
-  of(user: WasmCrc): IHasher {
+  of(user: WasmCrc): HashWasm.IHasher {
     if (this.#user === user) return this.#hasher;
     this.#putAside();
     this.#user = user;

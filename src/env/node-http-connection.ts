@@ -274,8 +274,11 @@ export class Exchange implements HttpRequest {
     this.refusal = problemOf(message, this.headers) ?? refusal;
     this.#waits = waits;
     const size = bodySizeOf(this.headers);
-    if (size === 0) this.body = noBody;
-    else this.body = this.#body = new RequestBody(message, size, waits ? () => this.#continue() : undefined);
+    if (size === 0) {
+      this.body = noBody;
+      // Nothing of it will be read; who gets another answer first (botocore) takes the next one for broken.
+      if (waits) this.#continue();
+    } else this.body = this.#body = new RequestBody(message, size, waits ? () => this.#continue() : undefined);
   }
 
   get peer(): string {

@@ -206,6 +206,8 @@ export class HttpConnection implements Receiver, BodySource {
     this.#requestCount++;
     const exchange = new Exchange(this, head);
     this.#request = exchange;
+    // Nothing of it will be read; who gets another answer first (botocore) takes the next one for broken.
+    if (head.bodySize === 0) this.sendContinue();
     const isBusy = this.#isBusy();
     shared.activeCount++;
     this.#peer.activeCount++;

@@ -108,7 +108,7 @@ function finish(method: string, target: string, headers: HttpHeaders, isOld: boo
   }
   const bodySize = encoding === undefined ? Number(length ?? 0) : undefined;
   // What else can be expected is not looked at, as with AWS.
-  const expectsContinue = headers["expect"]?.toLowerCase() === "100-continue" && !isOld && bodySize !== 0;
+  const expectsContinue = headers["expect"]?.toLowerCase() === "100-continue" && !isOld;
   return { method, target, headers, bodySize, keepsAlive, expectsContinue };
 }
 

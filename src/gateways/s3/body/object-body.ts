@@ -45,7 +45,10 @@ async function stream(
   { md5, algorithm }: Wanted,
   take: (piece: Uint8Array) => void | Promise<void>,
 ): Promise<ReceivedBody> {
-  const digest = digests.open([...(md5 ? ["md5" as const] : []), ...(algorithm === undefined ? [] : [digestOf(algorithm)])], length);
+  const digest = digests.open(
+    [...(md5 ? ["md5" as const] : []), ...(algorithm === undefined ? [] : [digestOf(algorithm)])],
+    length,
+  );
   try {
     for await (const { buffer, skip, take: count } of router.read(object, offset, length)) {
       try {
@@ -65,10 +68,7 @@ async function stream(
   }
 }
 
-function checksumsOf(
-  algorithm: ChecksumAlgorithm | undefined,
-  sums: ReadonlyMap<string, Uint8Array>,
-): Checksums {
+function checksumsOf(algorithm: ChecksumAlgorithm | undefined, sums: ReadonlyMap<string, Uint8Array>): Checksums {
   if (algorithm === undefined) return {};
   return { [algorithm]: Buffer.from(sums.get(digestOf(algorithm))!).toString("base64") };
 }

@@ -75,6 +75,7 @@ function attributeElement(name: Name, call: S3Call, { version, object }: FoundVe
     case "ObjectSize":
       return leaf("ObjectSize", object.size);
   }
+  return undefined;
 }
 
 function partsElement({ request }: S3Call, parts: readonly PartSummary[] | undefined): Xml | undefined {

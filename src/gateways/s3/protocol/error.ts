@@ -176,7 +176,7 @@ export function s3ErrorOf(error: unknown): S3Error {
     case "INVALID":
       return new S3Error("InvalidArgument", error.message, { cause });
     case "NOT_FOUND":
-      return new S3Error(/^bucket /.test(error.message) ? "NoSuchBucket" : "NoSuchKey", undefined, { cause });
+      return new S3Error(error.message.startsWith("bucket ") ? "NoSuchBucket" : "NoSuchKey", undefined, { cause });
     case "CONFLICT":
       return new S3Error("OperationAborted", undefined, { cause });
     case "ABORTED":
@@ -189,7 +189,11 @@ export function s3ErrorOf(error: unknown): S3Error {
       return new S3Error("ServiceUnavailable", undefined, { cause });
     case "DAMAGED":
       return new S3Error("InternalError", error.message, { cause });
-    default:
+    case "INCOMPATIBLE":
+    case "PROTOCOL":
+    case "WRONG_KEY":
       return new S3Error("InternalError", undefined, { cause });
   }
+  // A code that this does not know yet.
+  return new S3Error("InternalError", undefined, { cause });
 }

@@ -7,7 +7,9 @@ export function checkKey(key: string): void {
   if (key.length * 3 > keySizeMax) {
     const size = Buffer.byteLength(key);
     if (size > keySizeMax) {
-      throw new S3Error("KeyTooLongError", undefined, { elements: { Size: String(size), MaxSizeAllowed: String(keySizeMax) } });
+      throw new S3Error("KeyTooLongError", undefined, {
+        elements: { Size: String(size), MaxSizeAllowed: String(keySizeMax) },
+      });
     }
   }
   if (key.includes("\0")) throw invalidArgument("key", key, "An object key cannot contain a NUL character.");

@@ -46,6 +46,7 @@ export function plainDocument(root: string, ...children: readonly (Xml | undefin
   return `${declaration}<${root}>${children.join("")}</${root}>`;
 }
 
+// oxlint-disable-next-line no-control-regex
 const special = /[&<>"'\u0000-\u0008\u000b\u000c\u000d\u000e-\u001f\ufffe\uffff]/;
 const specials = new RegExp(special, "g");
 
@@ -59,6 +60,7 @@ export function legalText(text: string): string {
   return text.replace(illegal, "\ufffd");
 }
 
+// oxlint-disable-next-line no-control-regex
 const illegal = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
 
 function escapeCharacter(character: string): string {
