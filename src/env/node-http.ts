@@ -10,6 +10,7 @@ import type { Socket } from "node:net";
 import { messageOf } from "../core/errors.ts";
 import * as limits from "../core/limits.ts";
 import type { Clock, Timer } from "./host.ts";
+import { httpDefaults } from "./http-defaults.ts";
 import type { HttpAnswer, HttpHandler, HttpLimits, HttpListener, HttpRefusal, HttpServerOptions } from "./http.ts";
 import { nodeClock } from "./node-clock.ts";
 import { HttpConnection, type Peer, type Shared } from "./node-http-connection.ts";
@@ -18,7 +19,7 @@ import { openCertificate } from "./node-http-tls.ts";
 
 export async function listenHttp(options: HttpServerOptions, handler: HttpHandler): Promise<HttpListener> {
   const clock = options.clock ?? nodeClock;
-  const bounds: HttpLimits = { ...defaults, ...options.limits };
+  const bounds: HttpLimits = { ...httpDefaults, ...options.limits };
   const certificate = options.tls === undefined ? undefined : await openCertificate(options.tls, clock, options.log);
   const server = new NodeHttpServer(options, bounds, clock, handler);
   try {
@@ -41,21 +42,6 @@ export async function listenHttp(options: HttpServerOptions, handler: HttpHandle
     },
   };
 }
-
-const defaults: HttpLimits = {
-  connectionsMax: limits.connectionsMax,
-  connectionsPerPeerMax: limits.httpConnectionsPerPeerMax,
-  requestsMax: limits.httpRequestsMax,
-  requestsPerConnectionMax: limits.httpRequestsPerConnectionMax,
-  headerTimeoutMs: limits.httpHeaderTimeoutMs,
-  headerSizeMax: limits.httpHeaderSizeMax,
-  bodyIdleTimeoutMs: limits.httpBodyIdleTimeoutMs,
-  keepAliveTimeoutMs: limits.httpKeepAliveTimeoutMs,
-  writeStallMs: limits.writeStallMs,
-  unreadTimeoutMs: limits.httpUnreadTimeoutMs,
-  unreadSizeMax: limits.httpUnreadSizeMax,
-  drainTimeoutMs: limits.drainTimeoutMs,
-};
 
 /** Where a socket has its connection: found without a look-up in a table. */
 const connectionOf = Symbol("connection");

@@ -4,6 +4,7 @@
  */
 import * as limits from "../../core/limits.ts";
 import type { Clock, Network, Timer } from "../../env/host.ts";
+import { httpDefaults } from "../../env/http-defaults.ts";
 import type {
   HttpAnswer,
   HttpHandler,
@@ -15,21 +16,6 @@ import type {
 import { DateLine } from "./answer-bytes.ts";
 import { HttpConnection, type Shared } from "./http-connection.ts";
 import { HeadReader } from "./request-head.ts";
-
-export const httpDefaults: HttpLimits = {
-  connectionsMax: limits.connectionsMax,
-  connectionsPerPeerMax: limits.httpConnectionsPerPeerMax,
-  requestsMax: limits.httpRequestsMax,
-  requestsPerConnectionMax: limits.httpRequestsPerConnectionMax,
-  headerTimeoutMs: limits.httpHeaderTimeoutMs,
-  headerSizeMax: limits.httpHeaderSizeMax,
-  bodyIdleTimeoutMs: limits.httpBodyIdleTimeoutMs,
-  keepAliveTimeoutMs: limits.httpKeepAliveTimeoutMs,
-  writeStallMs: limits.writeStallMs,
-  unreadTimeoutMs: limits.httpUnreadTimeoutMs,
-  unreadSizeMax: limits.httpUnreadSizeMax,
-  drainTimeoutMs: limits.drainTimeoutMs,
-};
 
 export interface HttpServerHost {
   readonly network: Network;
