@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
@@ -159,15 +159,23 @@ export class Store {
     return [...this.#programs].map(([name, { said }]) => `${name} said:\n${said}`).join("\n");
   }
 
-  /** For showing that a loss is noticed: the datastore as it was at an earlier time. */
+  /**
+   * For showing that a loss is noticed: what is remembered, as it was at an earlier time; with its snapshots and journal,
+   * or the store would notice by itself and refuse to start.
+   */
   async copyDatastore() {
-    await rm(this.#copy, { recursive: true, force: true });
-    await cp(path.join(this.root, "datastore"), this.#copy, { recursive: true });
+    await this.#replace(this.root, this.#copy);
   }
 
   async putBackDatastore() {
-    await rm(path.join(this.root, "datastore"), { recursive: true });
-    await cp(this.#copy, path.join(this.root, "datastore"), { recursive: true });
+    await this.#replace(this.#copy, this.root);
+  }
+
+  async #replace(from, to) {
+    for (const name of ["datastore", "snapshots"]) {
+      await rm(path.join(to, name), { recursive: true, force: true });
+      if (existsSync(path.join(from, name))) await cp(path.join(from, name), path.join(to, name), { recursive: true });
+    }
   }
 
   get #copy() {
