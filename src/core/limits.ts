@@ -74,6 +74,8 @@ export const parsedBucketsMax = 1_000;
 /** One page of a listing. */
 export const pageSizeMax = 1_000;
 export const partsMax = 10_000;
+/** Parts of an object whose records are fetched before the first of them is read: a deletion meanwhile does not matter. */
+export const partsAheadMax = 1_000;
 
 /** Bytes of JSON in one request or answer on tcp/5000 and tcp/5002. */
 export const messageSizeMax = 1_048_576;

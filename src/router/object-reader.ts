@@ -7,6 +7,7 @@ import { checksumSize, ticketDataSize } from "../core/frame.ts";
 import { formatId, type ObjectId, type TicketId } from "../core/ids.ts";
 import { type BufferKind, bufferTicketCount, type Kernel, type TicketBuffer } from "../core/kernel.ts";
 import { describeVolume, volumeEnd, volumeOf } from "../core/layout.ts";
+import * as limits from "../core/limits.ts";
 import { sliceRuns } from "../core/run.ts";
 import type { TicketStore } from "../core/ticket-store.ts";
 import type { SavedObject } from "../datastore/datastore.ts";
@@ -180,16 +181,35 @@ export class ObjectReader {
       yield* planRuns(object, offset, length, countMax);
       return;
     }
+    const wanted: { id: ObjectId; from: number; size: number }[] = [];
     let start = 0;
     for (const part of object.content.parts) {
       const low = Math.max(offset, start);
       const high = Math.min(offset + length, start + part.size);
-      if (low < high) {
-        const child = await this.#options.getObject(part.object);
-        yield* this.#plan(child, low - start, high - low, countMax);
-      }
+      if (low < high) wanted.push({ id: part.object, from: low - start, size: high - low });
       start += part.size;
-      if (start >= offset + length) return;
+    }
+    // Looked up ahead of their bytes: when the object is deleted meanwhile, their records go at once, their bytes later.
+    for (let first = 0; first < wanted.length; first += limits.partsAheadMax) {
+      const some = wanted.slice(first, first + limits.partsAheadMax);
+      const children = await this.#children(object, some);
+      for (const [index, { from, size }] of some.entries()) yield* this.#plan(children[index]!, from, size, countMax);
+    }
+  }
+
+  async #children(object: SavedObject, wanted: readonly { readonly id: ObjectId }[]): Promise<SavedObject[]> {
+    const { getObject } = this.#options;
+    try {
+      return await Promise.all(wanted.map(({ id }) => getObject(id)));
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "DAMAGED") throw error;
+      // Damage only if the object that they are parts of is still there.
+      await getObject(object.id).catch((cause: unknown) => {
+        if ((cause as { code?: unknown }).code !== "DAMAGED") throw cause;
+        const message = `object ${formatId(object.id)} was deleted while it was being read`;
+        throw new StoreError("NOT_FOUND", message, { cause: error });
+      });
+      throw error;
     }
   }
 }
