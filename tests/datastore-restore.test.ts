@@ -299,6 +299,8 @@ describe("snapshots", () => {
     await put(store, "a");
     await store.close();
     await copyFile(inRoot("copy.mdb"), dataFile());
+    // Without being told, it takes the copy for damage, and touches nothing.
+    await expect(openHere()).rejects.toThrow(/damaged or an old copy.*data-putter restore/);
     await writeFile(inRoot("datastore", "restored"), "");
     store = await openHere();
     await store.close();

@@ -90,7 +90,8 @@ export class History {
     const { disk, directory, clock, log } = options;
     const { commit, isNew } = start;
     if (await disk.makeDirectory(directory)) await disk.syncDirectory(`${directory}/..`);
-    await setAsideOthers(options, start);
+    if (start.isRestored) await setAside(options);
+    else await refuseBehind(options, commit);
     const journals = await listJournals(disk, directory);
     const newest = journals.at(-1);
     const isWhole = newest !== undefined && (await closedAt(disk, `${directory}/${newest.name}`)) === commit;
@@ -254,16 +255,21 @@ async function syncFile(disk: Disk, path: string): Promise<void> {
   }
 }
 
-/** Snapshots and journals that go beyond the datastore are not its own; they are kept under another name. */
-async function setAsideOthers(options: HistoryOptions, { commit, isRestored }: HistoryStart): Promise<void> {
-  const { disk, directory, clock, log } = options;
+/** DAMAGED where the datastore lacks commits that it had: its file is damaged, or an older copy. */
+async function refuseBehind({ disk, directory, datastore }: HistoryOptions, commit: number): Promise<void> {
   const snapshots = await listSnapshots(disk, directory);
   const journals = await listJournals(disk, directory);
-  if (snapshots.length + journals.length === 0) return;
-  const isOther = [...snapshots.map((each) => each.commit), ...journals.map(({ after }) => after)].some(
-    (number) => number > commit,
-  );
-  if (!isRestored && !isOther) return;
+  const newest = journals.at(-1);
+  const closed = newest === undefined ? undefined : await closedAt(disk, `${directory}/${newest.name}`);
+  const known = Math.max(0, closed ?? 0, newest?.after ?? 0, snapshots[0]?.commit ?? 0);
+  if (known <= commit) return;
+  const why = `${datastore}/data.mdb is damaged or an old copy: it ends with commit ${commit}, ${directory} knows of ${known}`;
+  throw new StoreError("DAMAGED", `${why}; run data-putter restore, see docs/runbooks/restore-the-datastore.md`);
+}
+
+/** Snapshots and journals of a datastore in whose place a copy was put by hand; they are kept under another name. */
+async function setAside({ disk, directory, clock, log }: HistoryOptions): Promise<void> {
+  if (((await disk.list(directory)) ?? []).length === 0) return;
   const aside = `${directory}.of-another-${timeText(clock.now())}`;
   await disk.rename(directory, aside);
   await disk.makeDirectory(directory);

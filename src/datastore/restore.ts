@@ -249,17 +249,24 @@ async function putInPlace(options: RestoreOptions, fresh: string, report: Restor
   else await disk.rename(datastore, aside);
   await disk.rename(fresh, datastore);
   await disk.syncDirectory(`${snapshots}/..`);
-  await setAsideLater(disk, snapshots, aside, report.commit);
+  await setAsideLater(disk, snapshots, aside, report);
   await writeLines(disk, `${aside}/newer-versions.jsonl`, report.newer);
   await disk.syncDirectory(aside);
   return aside;
 }
 
 /** What the datastore no longer leads to must not be taken for what it will be from now on. */
-async function setAsideLater(disk: Disk, snapshots: string, aside: string, commit: number): Promise<void> {
+async function setAsideLater(
+  disk: Disk,
+  snapshots: string,
+  aside: string,
+  { commit, unknownCommits, unusedCommits }: RestoreReport,
+): Promise<void> {
+  // One that goes on behind a gap can be none of what is restored: a snapshot is taken at the next start.
+  const isWhole = unknownCommits + unusedCommits === 0;
   const later = (await listSnapshots(disk, snapshots)).filter((each) => each.commit > commit);
   const names = later.flatMap(({ name }) => [`${name}.json`, `${name}.mdb`]);
-  const journals = (await listJournals(disk, snapshots)).filter(({ after }) => after >= commit);
+  const journals = (await listJournals(disk, snapshots)).filter(({ after }) => !isWhole || after >= commit);
   for (const name of [...names, ...journals.map((each) => each.name)]) {
     await disk.rename(`${snapshots}/${name}`, `${aside}/${name}`);
   }
