@@ -2,10 +2,10 @@
  * More load than the store can take, for as long as is wanted: what it cannot do it has to refuse, and neither its memory nor
  * the time to an answer may grow.
  *
- *   npm run soak -- [--minutes M] [--connections N] [--seed S] [--dir DIR] [--product DIR]
+ *   npm run soak -- [--minutes M] [--connections N] [--requests N] [--seed S] [--dir DIR] [--product DIR]
  *
  * Each connection asks one thing after the other, without a pause but after a refusal: PUT (most), GET of what it has stored
- * itself (compared byte for byte), listing, DELETE. Exit code 1 where a bound below was not kept.
+ * itself (compared byte for byte), listing, DELETE. The router takes fewer `--requests` at a time than there are connections. Exit code 1 where a bound below was not kept.
  */
 import { readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -52,7 +52,8 @@ function readOptions() {
   const { values } = parseArgs({
     options: {
       minutes: { type: "string", default: "2" },
-      connections: { type: "string", default: "1200" },
+      connections: { type: "string", default: "400" },
+      requests: { type: "string", default: "64" },
       seed: { type: "string", default: "1" },
       dir: { type: "string", default: os.tmpdir() },
       product: { type: "string", default: path.dirname(path.dirname(fileURLToPath(import.meta.url))) },
@@ -66,6 +67,7 @@ function readOptions() {
   return {
     seconds: number("minutes") * 60,
     connections: number("connections"),
+    requests: number("requests"),
     seed: number("seed"),
     directory: path.resolve(values.dir),
     productRoot: path.resolve(values.product),
@@ -218,16 +220,24 @@ function boundsBroken(all, memory) {
 }
 
 async function main() {
-  const { seconds, connections, seed, productRoot, ...options } = readOptions();
+  const { seconds, connections, requests, seed, productRoot, ...options } = readOptions();
   const directory = await mkdtemp(path.join(options.directory, "data-putter-soak-"));
-  const store = new Store({ productRoot, directory, kind: "single", workers: 1 });
+  const store = new Store({
+    productRoot,
+    directory,
+    kind: "single",
+    workers: 1,
+    more: ["--max-requests", String(requests)],
+  });
   try {
     await store.prepare();
     await store.start();
     const random = new Random(seed);
     const first = new S3Client(store.ports.s3Port);
     await first.send("PUT", bucket);
-    console.log(`soak: ${connections} connections for ${Math.round(seconds)} s, seed ${seed}, in ${directory}`);
+    console.log(
+      `soak: ${connections} connections, ${requests} requests at a time, for ${Math.round(seconds)} s, seed ${seed}, in ${directory}`,
+    );
     const soak = new Soak(store.ports.s3Port, random);
     const clients = Array.from({ length: connections }, (_, number) => soak.run(number, random.branch()));
     const ended = Promise.all(clients);

@@ -95,9 +95,9 @@ export class Store {
   #programs = new Map();
   #serverPorts = new Map();
 
-  /** `productRoot` has bin and dist; `kind`: single, workers, group. */
-  constructor({ productRoot, directory, kind, workers }) {
-    this.#options = { productRoot, directory, kind, workers };
+  /** `productRoot` has bin and dist; `kind`: single, workers, group; `more`: options of the router. */
+  constructor({ productRoot, directory, kind, workers, more = [] }) {
+    this.#options = { productRoot, directory, kind, workers, more };
   }
 
   get root() {
@@ -212,6 +212,7 @@ export class Store {
       this.keyFile,
       ...ports,
       ...more,
+      ...this.#options.more,
     ];
   }
 
