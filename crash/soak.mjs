@@ -7,7 +7,7 @@
  * Each connection asks one thing after the other, without a pause but after a refusal: PUT (most), GET of what it has stored
  * itself (compared byte for byte), listing, DELETE. The router takes fewer `--requests` at a time than there are connections. Exit code 1 where a bound below was not kept.
  */
-import { readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statfsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -229,6 +229,13 @@ async function main() {
     workers: 1,
     more: ["--max-requests", String(requests)],
   });
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    process.once(signal, () => {
+      store.killAllAtOnce();
+      rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+      process.exit(130);
+    });
+  }
   try {
     await store.prepare();
     await store.start();
