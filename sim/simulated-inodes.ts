@@ -40,14 +40,17 @@ export class FileInode {
   /** What a sync that begins now stands for; the returned function makes it durable. */
   beginSync(): { succeed: () => void; fail: (random: SimulatedRandom) => void } {
     const covered = new Set(this.#unsynced);
-    const take = (keep: () => boolean): void => {
-      for (const change of this.#unsynced) if (covered.has(change) && keep()) apply(this.#durable, change);
-      this.#unsynced = this.#unsynced.filter((change) => !covered.has(change));
-    };
     return {
-      succeed: () => take(() => true),
-      // The system counts the pages as clean from now on, and shows them, whether or not they reached the disk.
-      fail: (random) => take(() => random.chance(0.5)),
+      succeed: () => {
+        for (const change of this.#unsynced) if (covered.has(change)) apply(this.#durable, change);
+        this.#unsynced = this.#unsynced.filter((change) => !covered.has(change));
+      },
+      // The system counts all pages as clean from now on, also those that were written while it synced, and shows them,
+      // whether or not they reached the disk.
+      fail: (random) => {
+        for (const change of this.#unsynced) if (random.chance(0.5)) apply(this.#durable, change);
+        this.#unsynced = [];
+      },
     };
   }
 

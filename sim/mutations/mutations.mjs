@@ -54,10 +54,10 @@ export const mutations = [
     to: "batch.each[offset] = 0;",
   },
   {
-    name: "responses are counted, not matched with the tickets that they are for",
+    name: "tickets whose connection broke before they were answered count as saved",
     file: "src/wire/ticket-client.ts",
-    from: "matched = this.#options.kernel.matchResponses(rest, countMax, batch.first + batch.inOrder, TicketStatus.saved);",
-    to: "matched = rest[8] === TicketStatus.saved ? countMax : 0;",
+    from: "const lost = allFailed(TicketStatus.notWritten, reason);",
+    to: "const lost = allSaved();",
   },
   {
     name: "tickets that were refused do not fail a small write",
@@ -180,11 +180,5 @@ export const mutations = [
     file: "src/datastore/listing.ts",
     from: "(passedPrefix(place, after) ?? after + afterName)",
     to: "(passedPrefix(place, after) ?? after)",
-  },
-  {
-    name: "a group of commits goes on with what a refused operation had changed",
-    file: "src/datastore/group-commit.ts",
-    from: "if (transaction.changeCount !== changeCount) throw new SpoiledGroup(index, error);",
-    to: "",
   },
 ];

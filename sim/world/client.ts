@@ -77,6 +77,7 @@ export class Client {
       [5, "upload", () => this.#upload(bucket, key)],
       [6, "list files", () => this.#listFiles(bucket)],
       [6, "list versions", () => this.listVersions(bucket)],
+      [4, "contend", () => this.#contend(bucket, key)],
       [2, "set versioning", () => this.#setVersioning()],
       [6, "stream", () => this.#streams.act(this.content())],
     ];
@@ -116,6 +117,22 @@ export class Client {
       const { id } = await router.put(bytesOf(content), target, {});
       this.#history.objectOfTag.set(tag, id);
     });
+  }
+
+  /** Several at once of which one at most can be first. */
+  async #contend(bucket: string, key: string): Promise<void> {
+    await this.#delete(bucket, key);
+    const condition = { kind: "absent" } as const;
+    const writes = Array.from({ length: this.#random.between(2, 4) }, async () => {
+      const content = this.content();
+      const tag = this.#history.newTag(content);
+      const target = fileTarget(bucket, key, tag, condition);
+      await this.#write(bucket, key, { kind: "put", tag, wanted: condition }, async ({ router }) => {
+        const { id } = await router.put(bytesOf(content), target, {});
+        this.#history.objectOfTag.set(tag, id);
+      });
+    });
+    await Promise.all(writes);
   }
 
   /** As a gateway does with a body that arrives: in pieces, of a length that may not be known, given up at times. */
@@ -286,7 +303,7 @@ export class Client {
     when: "mid-run" | "final",
   ): Promise<void> {
     const random = this.#random;
-    if (object.size < 40_000 && random.chance(0.3)) return this.#compare(await router.get(object), content, 0, what);
+    if (object.size < 40_000 && random.chance(0.5)) return this.#compare(await router.get(object), content, 0, what);
     const isWhole = when === "final" || random.chance(0.5);
     const offset = isWhole ? 0 : random.below(object.size + 1);
     const length = isWhole ? object.size : random.below(object.size - offset + 1);
@@ -395,7 +412,7 @@ export class Client {
 
   #choose(): { random: SimulatedRandom; bucket: string; key: string } {
     const random = this.#random;
-    return { random, bucket: random.pick(buckets).name, key: random.pick(keys) };
+    return { random, bucket: random.pick(buckets).name, key: random.pick(this.#world.hotKeys) };
   }
 
   /** A condition that may hold: made from what is there now, which others may change meanwhile. */

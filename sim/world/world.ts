@@ -9,6 +9,7 @@ import { SimulatedStore } from "../datastore/simulated-store.ts";
 import { type SimulatedHost, type SimulatedMachine, Simulation } from "../simulated-host.ts";
 import type { SimulatedRandom } from "../simulated-random.ts";
 import { Damages } from "./damage.ts";
+import { keys } from "./client.ts";
 import { chooseFaults, type FaultKind, type FaultRates } from "./faults.ts";
 import { History } from "./history.ts";
 import { SupervisedProcess } from "./process.ts";
@@ -52,6 +53,8 @@ export class World {
   readonly client: SimulatedHost;
   readonly openVolumesMax: number;
   readonly reclaimIntervalMs: number;
+  /** Those that clients write: the fewer, the more they are in each other's way. */
+  readonly hotKeys: readonly string[];
   /** At greater depths each ticket is a file or nearly so: large objects take very many events. */
   readonly depths = new Set<Depth>();
   #isHealthy = false;
@@ -67,6 +70,7 @@ export class World {
     this.store.onEvent = (what, changes) => this.trace.add("datastore", `${what} ${changes}`);
     this.openVolumesMax = this.random.between(2, 8);
     this.reclaimIntervalMs = this.random.between(500, 5_000);
+    this.hotKeys = keys.slice(0, this.random.between(1, keys.length));
     const isCluster = this.random.chance(0.6);
     this.server = isCluster ? new StoreServer(this.store) : undefined;
     this.#build(isCluster);
