@@ -20,8 +20,14 @@ export const mutations = [
   {
     name: "`obj` is synced twice, `sum` never",
     file: volume,
-    from: "await both(this.files.obj.sync(), this.files.sum.sync());",
-    to: "await both(this.files.obj.sync(), this.files.obj.sync());",
+    from: "await all([this.files.obj.sync(), this.files.sum.sync()]);",
+    to: "await all([this.files.obj.sync(), this.files.obj.sync()]);",
+  },
+  {
+    name: "a read that failed in one part says so while others still fill its memory (a bug that it found)",
+    file: "src/volume/volume-store.ts",
+    from: "await all(pieces.map((piece) => this.#readPiece(piece)));",
+    to: "await Promise.all(pieces.map((piece) => this.#readPiece(piece)));",
   },
   {
     name: "a volume's directory is not synced",

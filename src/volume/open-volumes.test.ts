@@ -5,8 +5,8 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { Simulation } from "../../sim/simulated-host.ts";
 import { VolumeHarness } from "../../sim/volume-harness.ts";
-import { TicketStatus } from "../core/frame.ts";
-import { depths, volumeStart } from "../core/layout.ts";
+import { checksumSize, ticketDataSize, TicketStatus } from "../core/frame.ts";
+import { depths, layoutOf, volumeStart } from "../core/layout.ts";
 import { nodeHost } from "../env/node-host.ts";
 import { silentLog } from "../env/node-log.ts";
 import { Gate } from "./gate.ts";
@@ -82,6 +82,30 @@ describe("a volume that cannot be opened just then", () => {
     const [one, other] = await clock.run(Promise.allSettled(reads));
     expect(one).toMatchObject({ status: "rejected", reason: { code: "EMFILE" } });
     expect(other).toEqual({ status: "fulfilled", value: [1] });
+  });
+});
+
+describe("a read of which one part fails", () => {
+  it.each([2, 4] as const)("uses its memory no more when it has said so, at depth %i", async (depth) => {
+    for (let seed = 0; seed < 20; seed++) {
+      const simulation = new Simulation(seed);
+      const { clock } = simulation;
+      const machine = simulation.machine("a");
+      const harness = new VolumeHarness();
+      const first = volumeStart(layoutOf(depth), 30);
+      const store = await clock.run(harness.open(machine.start(), { root: "/data", depth }));
+      await clock.run(harness.write(store, first, 20, 1));
+      const data = new Uint8Array(20 * ticketDataSize);
+      const sums = new Uint8Array(20 * checksumSize);
+      machine.disk.faults.push({ operation: "read", path: /./, code: "EIO", count: 1 });
+      const read = store.read(first, 20, data, sums).then(
+        () => undefined,
+        () => data.fill(0xaa) && sums.fill(0xaa),
+      );
+      const failed = (await clock.run(read)) !== undefined;
+      await clock.runUntilIdle();
+      if (failed) expect([data, sums].every((bytes) => bytes.every((byte) => byte === 0xaa))).toBe(true);
+    }
   });
 });
 

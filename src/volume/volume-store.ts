@@ -26,7 +26,7 @@ import { Gate } from "./gate.ts";
 import { rewriteVolume, unlinkVolume } from "./reclaim.ts";
 import { VolumeDirectories } from "./volume-directories.ts";
 import { findVolumes } from "./volume-tree.ts";
-import { Volume } from "./volume.ts";
+import { all, Volume } from "./volume.ts";
 
 export type Durability = "disk" | "os";
 
@@ -148,7 +148,7 @@ export class VolumeStore implements TicketStore {
   async read(first: TicketId, count: number, data: Uint8Array, sums: Uint8Array): Promise<void> {
     if (this.readNow(first, count, data, sums)) return;
     const pieces = this.#split({ first, count, data, sums });
-    await Promise.all(pieces.map((piece) => this.#readPiece(piece)));
+    await all(pieces.map((piece) => this.#readPiece(piece)));
   }
 
   async freeSpace(): Promise<number> {

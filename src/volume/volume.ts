@@ -110,12 +110,12 @@ export class Volume {
   async readLater(slot: number, data: Uint8Array, sums: Uint8Array): Promise<void> {
     // Checksums are few bytes, mostly cached: not worth a trip to a thread.
     const sumsAreRead = readOrClear(this.files.sum, sums, slot * checksumSize);
-    const [dataSize, sumsSize] = await Promise.all([
+    const [dataSize, sumsSize] = await all([
       this.files.obj.read(data, slot * ticketDataSize),
-      sumsAreRead ? sums.length : this.files.sum.read(sums, slot * checksumSize),
+      sumsAreRead ? Promise.resolve(sums.length) : this.files.sum.read(sums, slot * checksumSize),
     ]);
-    data.fill(0, dataSize);
-    sums.fill(0, sumsSize);
+    data.fill(0, dataSize!);
+    sums.fill(0, sumsSize!);
   }
 
   async close(): Promise<void> {
@@ -163,10 +163,10 @@ export class Volume {
         return;
       }
       this.files.slotCount = Math.max(this.files.slotCount, slot + batch.count);
-      await both(
+      await all([
         direct.write([batch.data], slot * ticketDataSize),
         this.files.sum.write([batch.sums], slot * checksumSize),
-      );
+      ]);
     } catch (error) {
       if (isRefusal(error)) {
         this.#directRefused = true;
@@ -209,10 +209,10 @@ export class Volume {
       this.files.slotCount = Math.max(this.files.slotCount, end);
       const conflicts = mayHold ? await this.#conflicts(span, slot, end) : [];
       for (const part of partsBetween(span, conflicts)) {
-        await both(
+        await all([
           this.files.obj.write(part.data, part.slot * ticketDataSize),
           this.files.sum.write(part.sums, part.slot * checksumSize),
-        );
+        ]);
       }
       this.#written(span, undefined, new Set(conflicts));
     } catch (error) {
@@ -286,7 +286,7 @@ export class Volume {
     if (this.#poison !== undefined) throw new Error(this.#poison);
     if (!this.#options.durable) return;
     try {
-      await both(this.files.obj.sync(), this.files.sum.sync());
+      await all([this.files.obj.sync(), this.files.sum.sync()]);
       if (!this.#entriesSynced) await this.#options.syncEntries();
       this.#entriesSynced = true;
     } catch (error) {
@@ -300,9 +300,14 @@ export class Volume {
   }
 }
 
-/** Waits for both even where one fails: the other one still uses the caller's memory and the slot. */
-async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
-  for (const result of await Promise.allSettled([one, other])) if (result.status === "rejected") throw result.reason;
+/** Waits for all even where one fails: the others still use the caller's memory, to read into it too, and the slots. */
+export async function all<Value>(work: readonly Promise<Value>[]): Promise<Value[]> {
+  const values: Value[] = [];
+  for (const result of await Promise.allSettled(work)) {
+    if (result.status === "rejected") throw result.reason;
+    values.push(result.value);
+  }
+  return values;
 }
 
 function isSmall({ batch }: Staged): boolean {
