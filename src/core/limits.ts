@@ -126,7 +126,7 @@ export const idleCheckMs = 100;
 /** HTTP: connections of one client address (0: no limit of its own); further ones are closed at once. */
 export const httpConnectionsPerPeerMax = 0;
 /** Requests under way at a time; further ones are answered 503 SlowDown. */
-export const httpRequestsMax = 1_024;
+export const httpRequestsMax = 256;
 /** Where several addresses are connected, the share of those requests that one of them may have. */
 export const httpPeerShareMax = 0.75;
 /** Requests on one connection; the last one's answer closes it, so that connections spread over processes. */
