@@ -76,7 +76,7 @@ class SeedRun {
     this.#world = new World({ seed, without, writeTrace });
     this.#random = this.#world.random.fork();
     this.#streams = new Streams(this.#world, this.#random.fork());
-    const count = this.#random.between(1, 5);
+    const count = this.#random.between(1, 8);
     for (let index = 0; index < count; index++) {
       this.#clients.push(new Client(this.#world, `client-${index}`, this.#random.fork(), this.#streams));
     }

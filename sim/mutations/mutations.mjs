@@ -24,12 +24,6 @@ export const mutations = [
     to: "await all([this.files.obj.sync(), this.files.obj.sync()]);",
   },
   {
-    name: "a read that failed in one part says so while others still fill its memory (a bug that it found)",
-    file: "src/volume/volume-store.ts",
-    from: "await all(pieces.map((piece) => this.#readPiece(piece)));",
-    to: "await Promise.all(pieces.map((piece) => this.#readPiece(piece)));",
-  },
-  {
     name: "a volume's directory is not synced",
     file: volume,
     from: "if (!this.#entriesSynced) await this.#options.syncEntries();",
@@ -42,10 +36,10 @@ export const mutations = [
     to: "[this.of(number)]",
   },
   {
-    name: "after a failed sync the volume is written to again",
+    name: "a failed sync is answered as saved",
     file: volume,
-    from: "        this.#poison = `volume ${this.#options.name} takes no writes since a sync failed: ${messageOf(error)}`;\n        this.#options.onPoison(this.#poison);",
-    to: "",
+    from: "      failure = failureOf(error, this.#options.name);",
+    to: "      failure = undefined && failureOf(error, this.#options.name);",
   },
   {
     name: "a putter answers when it has written, not when it has synced",

@@ -123,7 +123,8 @@ export class Client {
   async #contend(bucket: string, key: string): Promise<void> {
     await this.#delete(bucket, key);
     const condition = { kind: "absent" } as const;
-    const writes = Array.from({ length: this.#random.between(2, 4) }, async () => {
+    const writes = Array.from({ length: this.#random.between(2, 6) }, async () => {
+      await delay(this.#world.client.clock, this.#random.fraction() * 4);
       const content = this.content();
       const tag = this.#history.newTag(content);
       const target = fileTarget(bucket, key, tag, condition);

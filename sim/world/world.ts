@@ -216,7 +216,7 @@ export class World {
     this.faultCounts.set(kind, (this.faultCounts.get(kind) ?? 0) + 1);
     this.trace.add(machine.name, `fault: ${kind}`);
     const fails = (operation: "sync" | "read" | "write", path: RegExp): void =>
-      void disk.faults.push({ operation, path, code: "EIO", count: random.between(1, 4) });
+      void disk.faults.push({ operation, path, code: "EIO", count: random.pick([1, 1, 2, 4]) });
     switch (kind) {
       case "kill":
         return process.kill();
