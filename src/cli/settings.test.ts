@@ -35,6 +35,8 @@ const samples: { readonly [Name in OptionName]?: readonly [string, string] } = {
   bodyIdleTimeout: ["60", "1"],
   accessLog: ["-", "access.log"],
   workers: ["1", "2"],
+  snapshotInterval: ["0", "3600"],
+  snapshotsKept: ["1", "24"],
   rootAccessKey: ["root", "ROOT"],
   rootSecretKey: ["secret", "SECRET/+="],
   newAccessKey: ["test", "AKIAIOSFODNN7EXAMPLE"],
