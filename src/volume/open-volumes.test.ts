@@ -104,7 +104,8 @@ describe("a read of which one part fails", () => {
       );
       const failed = (await clock.run(read)) !== undefined;
       await clock.runUntilIdle();
-      if (failed) expect([data, sums].every((bytes) => bytes.every((byte) => byte === 0xaa))).toBe(true);
+      const isKept = [data, sums].every((bytes) => bytes.every((byte) => byte === 0xaa));
+      expect({ seed, failed, isKept }).toEqual({ seed, failed, isKept: failed });
     }
   });
 });

@@ -114,8 +114,8 @@ export class Volume {
       this.files.obj.read(data, slot * ticketDataSize),
       sumsAreRead ? Promise.resolve(sums.length) : this.files.sum.read(sums, slot * checksumSize),
     ]);
-    data.fill(0, dataSize!);
-    sums.fill(0, sumsSize!);
+    data.fill(0, dataSize);
+    sums.fill(0, sumsSize);
   }
 
   async close(): Promise<void> {
