@@ -225,7 +225,9 @@ describe("key-lost.md", () => {
     const other = path.join(home, "other-key");
     await place.done("data-putter", ["key", "make", other], { cwd: home });
     const args = ["router", "--root", root, "--key-file", other];
-    router = await place.start("data-putter", args, { cwd: home, env, ready: /key fingerprint/ });
+    const rootKeys = { DATA_PUTTER_ACCESS_KEY: "throw-away", DATA_PUTTER_SECRET_KEY: "throw-away" };
+    const given = { cwd: home, env: { ...env, ...rootKeys }, ready: /key fingerprint/ };
+    router = await place.start("data-putter", args, given);
     const outcome = await place.run("data-putter", ["get", "0", "--key-file", other], { cwd: home, env });
     expect(outcome).toMatchObject({ code: 1, stdout: "" });
     expect(outcome.stderr).toContain("damaged");

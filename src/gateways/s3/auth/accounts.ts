@@ -247,8 +247,16 @@ export class Accounts {
       if (user === undefined) return this.#newRoot(wanted);
       const stored = await this.#require<StoredAccessKey>("access-key", user.accessKey);
       const account = accountOf(user.account, await this.#require<StoredAccount>("account", names.id(user.account)));
-      const secretKey = openedSecret(this.#sealing, user.accessKey, stored);
-      if (wanted === undefined || (wanted.accessKey === user.accessKey && wanted.secretKey === secretKey)) {
+      // Who gives another secret need not know the old one: so a store whose key was lost can still be opened.
+      const secretKey =
+        wanted === undefined
+          ? openedSecret(this.#sealing, user.accessKey, stored)
+          : this.#tryOpen(user.accessKey, stored);
+      if (wanted === undefined) {
+        const accessKey = accessKeyOf(user.accessKey, secretKey!, stored, account);
+        return { changes: [], result: { accessKey, created: false } };
+      }
+      if (secretKey !== undefined && wanted.accessKey === user.accessKey && wanted.secretKey === secretKey) {
         const accessKey = accessKeyOf(user.accessKey, secretKey, stored, account);
         return { changes: [], result: { accessKey, created: false } };
       }
@@ -266,6 +274,15 @@ export class Accounts {
       ];
       return { changes, result };
     });
+  }
+
+  #tryOpen(accessKey: string, stored: StoredAccessKey): string | undefined {
+    try {
+      return openedSecret(this.#sealing, accessKey, stored);
+    } catch (error) {
+      if (error instanceof StoreError && error.code === "WRONG_KEY") return undefined;
+      throw error;
+    }
   }
 
   async #newRoot(wanted: RootKeys | undefined): Promise<Planned<{ accessKey: AccessKey; created: boolean }>> {
