@@ -141,6 +141,7 @@ class PooledDigest implements Digest {
   #filled = 0;
   /** Posted and not back yet, the oldest first: they come back in this order. */
   readonly #away: Slab[] = [];
+  #kept = new Uint8Array(0);
   #failure: StoreError | undefined;
   #isAborted = false;
   #wake: (() => void) | undefined;
@@ -156,7 +157,7 @@ class PooledDigest implements Digest {
 
   update(bytes: Uint8Array): void | Promise<void> {
     const copied = this.#copy(bytes, 0);
-    if (copied < bytes.length) return this.#copyRest(Buffer.from(bytes.subarray(copied)));
+    if (copied < bytes.length) return this.#copyRest(this.#keep(bytes.subarray(copied)));
   }
 
   finish(): Promise<Results> {
@@ -215,6 +216,13 @@ class PooledDigest implements Digest {
       if (this.#filled === limits.digestSlabSize) this.#post();
     }
     return at;
+  }
+
+  /** A copy in memory that is used again: there is one rest at a time. */
+  #keep(rest: Uint8Array): Uint8Array {
+    if (this.#kept.length < rest.length) this.#kept = new Uint8Array(rest.length);
+    this.#kept.set(rest);
+    return this.#kept.subarray(0, rest.length);
   }
 
   /** Of a copy: the bytes were only lent. */

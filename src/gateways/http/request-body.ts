@@ -11,6 +11,9 @@ type Take = (piece: Uint8Array) => void | Promise<void>;
 /** A body of at most this size is kept when it arrives with its head, so that the connection need not wait. */
 const keptSizeMax = 65_536;
 
+/** What is handed over at a time: what a taker has no room for it has to copy. */
+const pieceSizeMax = 65_536;
+
 export interface BodySource {
   /** Whoever reads is ready for more. */
   resume(): void;
@@ -92,7 +95,7 @@ export class IncomingBody implements HttpBody {
   }
 
   #offerSized(bytes: Buffer, from: number): number {
-    const size = Math.min(this.#left, bytes.length - from);
+    const size = Math.min(this.#left, bytes.length - from, pieceSizeMax);
     const isWhole = from === 0 && size === bytes.length;
     const piece = isWhole ? bytes : bytes.subarray(from, from + size);
     if (!this.#accept(piece)) return 0;
@@ -107,9 +110,10 @@ export class IncomingBody implements HttpBody {
       const next = chunks.next(bytes, at);
       at = next.at;
       if (next.data !== undefined) {
-        if (!this.#accept(next.data)) break;
-        chunks.took(next.data.length);
-        at += next.data.length;
+        const piece = next.data.subarray(0, pieceSizeMax);
+        if (!this.#accept(piece)) break;
+        chunks.took(piece.length);
+        at += piece.length;
       }
       if (chunks.isOver) this.#over();
     }

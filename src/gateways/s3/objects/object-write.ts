@@ -105,6 +105,7 @@ class Feed {
   readonly #clock: Clock;
   #wake: (() => void) | undefined;
   #lastAt: number;
+  #kept = new Uint8Array(0);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -121,7 +122,14 @@ class Feed {
     const taken = writer.offer(piece);
     if (writer.failure !== undefined) throw writer.failure;
     // What is not taken now is copied: the piece is only lent.
-    if (taken < piece.length) return this.#giveRest(writer, Buffer.from(piece.subarray(taken)));
+    if (taken < piece.length) return this.#giveRest(writer, this.#keep(piece.subarray(taken)));
+  }
+
+  /** A copy in memory that is used again: there is one rest at a time, and as garbage they would pile up. */
+  #keep(rest: Uint8Array): Uint8Array {
+    if (this.#kept.length < rest.length) this.#kept = new Uint8Array(rest.length);
+    this.#kept.set(rest);
+    return this.#kept.subarray(0, rest.length);
   }
 
   async #giveRest(writer: ObjectWriter, piece: Uint8Array): Promise<void> {
