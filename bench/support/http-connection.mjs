@@ -147,7 +147,7 @@ export class HttpConnection {
     const body = this.#collected === undefined ? undefined : Buffer.concat(this.#collected);
     if (!isWanted(status, request)) {
       const [line] = request.head.latin1Slice().split("\r\n");
-      throw new Error(`${line}: ${status} instead of ${request.status}: ${body?.latin1Slice(0, 1000)}`);
+      throw new Error(`${line}: ${status} instead of ${request.status}: ${body?.subarray(0, 1000).latin1Slice()}`);
     }
     const { expected } = request;
     if (expected !== undefined && body !== undefined && !body.equals(expected))

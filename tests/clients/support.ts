@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile, utimes } from "node:fs/promises";
 import path from "node:path";
 import { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -208,7 +208,12 @@ export async function makeTree(
   for (const folder of new Set(files.map(([name]) => path.dirname(name)))) {
     await mkdir(path.join(root, folder), { recursive: true });
   }
-  for (const [name, bytes] of files) await writeFile(path.join(root, name), bytes);
+  // Clients that sync compare whole seconds: what was made in the second in which it is sent would be sent again.
+  const before = new Date(Date.now() - 60_000);
+  for (const [name, bytes] of files) {
+    await writeFile(path.join(root, name), bytes);
+    await utimes(path.join(root, name), before, before);
+  }
 }
 
 /** How many files `makeTree` makes for that count and no large ones. */
