@@ -156,13 +156,19 @@ async function compose(
   const streams = await open("--port", config.port, openStreams);
   closers.push(() => streams?.close());
   for (const port of [streams, responses]) if (port !== undefined) ports.push(port);
+  // Of several workers any one can be asked as soon as the shared port is open: root must be there before.
+  const early = worker !== undefined && isFirst ? await accounts.ensureRoot(config.rootKeys) : undefined;
   await worker?.setUp();
-  const gateway = await openS3(config, { host, key, datastore, router, accounts, status });
+  let admit!: () => void;
+  const ready = new Promise<void>((resolve) => (admit = resolve));
+  const gateway = await openS3(config, { host, key, datastore, router, accounts, status, ready });
   closers.push(() => gateway?.close());
   const s3Port = gateway?.listener.port ?? 0;
   const [streamPort, responsePort] = [streams?.listener.port ?? 0, responses?.listener.port ?? 0];
-  // Last: its secret is shown once, by a start that succeeds.
-  const root = isFirst ? await accounts.ensureRoot(config.rootKeys) : undefined;
+  // Last: its secret is shown once, by a start that succeeds. Who asks before that waits.
+  const ensured = isFirst && early === undefined ? accounts.ensureRoot(config.rootKeys) : undefined;
+  const root = early ?? (await ensured?.finally(admit));
+  admit();
   return {
     streamPort,
     responsePort,

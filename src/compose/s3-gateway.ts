@@ -42,6 +42,8 @@ export interface S3Parts {
   readonly datastore: Datastore;
   readonly router: Router;
   readonly accounts: Accounts;
+  /** Requests that come before it resolves wait for it. */
+  readonly ready?: Promise<void>;
   /** For `/-/ready` and `/-/metrics`. */
   readonly status: () => Promise<RouterStatus>;
 }
@@ -78,6 +80,10 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
   const observe = metrics.observe.bind(metrics);
   const gateway = new S3Gateway({ services, observe, ...(accessLog === undefined ? {} : { accessLog }) });
   const handle = config.tellsTime === true ? dated(gateway, host.clock) : gateway.handle.bind(gateway);
+  const dispatch: HttpHandler = (request) =>
+    request.target.startsWith(opsPrefix) ? operations(request) : handle(request);
+  let isReady = parts.ready === undefined;
+  void parts.ready?.then(() => (isReady = true));
   const listen = serverOf(host, config);
   let isClosing = false;
   let listener: HttpListener | undefined;
@@ -98,7 +104,7 @@ export async function openGateway(parts: S3Parts, config: S3Config): Promise<Run
         ...(config.tls === undefined ? {} : { tls: config.tls }),
         ...(config.limits === undefined ? {} : { limits: config.limits }),
       },
-      (request) => (request.target.startsWith(opsPrefix) ? operations(request) : handle(request)),
+      (request) => (isReady ? dispatch(request) : parts.ready!.then(() => dispatch(request))),
     ));
     const close = async (): Promise<void> => {
       isClosing = true;
