@@ -247,10 +247,10 @@ describe("what is refused", () => {
     ["SigV4A payloads", signed({ payload: "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD" }), "NotImplemented", undefined],
     ["SigV4A", changed({ authorization: "AWS4-ECDSA-P256-SHA256 Credential=x" }), "NotImplemented", undefined],
     [
-      "SigV2",
+      "SigV2 with a key that is not known",
       changed({ authorization: "AWS AKIA:abc=" }),
-      "InvalidRequest",
-      /^The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.$/,
+      "InvalidAccessKeyId",
+      undefined,
     ],
     ["SigV2 without a colon", changed({ authorization: "AWS HAHAHA" }), "InvalidArgument", undefined],
     ["another scheme", changed({ authorization: "Basic abc" }), "InvalidArgument", /^Unsupported Authorization Type$/],
@@ -470,6 +470,72 @@ describe("presigned URLs of version 2", () => {
   it("let no sub-resource be added", () => {
     expect(refusal(old("", "versionId=1")).code).toBe("SignatureDoesNotMatch");
     expect(refusal(old("", "retention")).code).toBe("AccessDenied");
+  });
+});
+
+describe("version 2 in a header", () => {
+  const day = "Tue, 27 Mar 2007";
+  const host = { host: "johnsmith.s3.amazonaws.com" };
+  const photo = { "content-type": "image/jpeg", "content-length": "94328" };
+
+  it.each([
+    ["GET", "/photos/puppy.jpg", { ...host, date: `${day} 19:36:42 +0000` }, "bWq2s1WEIj+Ydj0vQ697zp+IXMU="],
+    ["PUT", "/photos/puppy.jpg", { ...host, ...photo, date: `${day} 21:15:45 +0000` }, "MyyxeRY7whkBe+bq8fHCL/2kKUg="],
+    [
+      "GET",
+      "/?prefix=photos&max-keys=50&marker=puppy",
+      { ...host, date: `${day} 19:42:41 +0000` },
+      "htDYFYduRNen8P9ZfE/s9SuKy0U=",
+    ],
+    ["GET", "/?acl", { ...host, date: `${day} 19:44:46 +0000` }, "c2WLPFtWHVgbEmeEG93a4cG37dM="],
+  ])("is AWS's documented example: %s %s", (method, target, headers, signature) => {
+    const authorization = `AWS ${keys.accessKey}:${signature}`;
+    const request = rawRequest({ method, target, headers: { ...headers, authorization } }, ["s3.amazonaws.com"]);
+    const time = Date.parse(headers.date);
+    expect(authenticate(request, time + 1000)).toMatchObject({ type: "header", signedAt: time });
+    expect(refusal(request, time + 901_000).code).toBe("RequestTimeTooSkewed");
+    const other = rawRequest({ method: "DELETE", target, headers: { ...headers, authorization } }, [
+      "s3.amazonaws.com",
+    ]);
+    expect(refusal(other, time).code).toBe("SignatureDoesNotMatch");
+  });
+
+  function old(headers: { readonly [name: string]: string }, target = "/b/k"): S3Request {
+    const amz = Object.keys(headers).filter((name) => name.startsWith("x-amz-"));
+    const lines = amz.sort().map((name) => `${name}:${headers[name]}\n`);
+    const date = "x-amz-date" in headers ? "" : (headers["date"] ?? "");
+    const text = `GET\n\n\n${date}\n${lines.join("")}${target}`;
+    const signature = createHmac("sha1", keys.secretKey).update(text).digest("base64");
+    return rawRequest({
+      target,
+      headers: { host: "h", ...headers, authorization: `AWS ${keys.accessKey}:${signature}` },
+    });
+  }
+  const date = new Date(now).toUTCString();
+
+  it("takes an x-amz-date in place of a Date, and holds the body to a hash that was signed", () => {
+    expect(authenticate(old({ date })).payload).toEqual({ kind: "unsigned" });
+    const sha256 = "0".repeat(64);
+    expect(authenticate(old({ "x-amz-date": date, "x-amz-content-sha256": sha256 })).payload).toEqual({
+      kind: "hash",
+      sha256,
+    });
+  });
+
+  it.each([
+    ["no date", {}, "AccessDenied"],
+    ["a date that is none", { "x-amz-date": "Bad Date" }, "AccessDenied"],
+    ["a date before 1970", { "x-amz-date": "Tue, 07 Jul 1950 21:53:04 GMT" }, "AccessDenied"],
+    ["a date in the past", { "x-amz-date": "Wed, 07 Jul 2010 21:53:04 GMT" }, "RequestTimeTooSkewed"],
+    ["a date in the future", { "x-amz-date": "Tue, 07 Jul 9999 21:53:04 GMT" }, "RequestTimeTooSkewed"],
+    ["signed chunks", { date, "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" }, "InvalidRequest"],
+  ])("refuses %s", (_, headers, code) => {
+    expect(refusal(old(headers)).code).toBe(code);
+  });
+
+  it("refuses what it does not cover, and a second mechanism", () => {
+    expect(refusal(old({ date }, "/b/k?retention")).code).toBe("AccessDenied");
+    expect(refusal(old({ date }, "/b/k?X-Amz-Signature=a")).message).toMatch(/^Only one auth mechanism allowed/);
   });
 });
 

@@ -7,7 +7,7 @@ import { S3Error, invalidArgument } from "../protocol/error.ts";
 import type { S3Request } from "../protocol/request.ts";
 import type { KnownHead, KnownHeads } from "./known-heads.ts";
 import { unsignedPayload } from "./payload-hash.ts";
-import { basicDate, readBasicDate, readHttpDate } from "./signed-dates.ts";
+import { basicDate, readBasicDate, readHttpDate, wholeSeconds } from "./signed-dates.ts";
 import { algorithm, type Credential, readCredential, serviceName, terminal } from "./sigv4.ts";
 
 export interface Claim {
@@ -35,22 +35,30 @@ export function readClaim(request: S3Request, known: KnownHeads): Claim | undefi
   const authorization = request.header("authorization");
   const inQuery = query.size > 0 && isSignedQuery(request);
   if (authorization === undefined || authorization === "") return inQuery ? readQueryClaim(request) : undefined;
-  if (inQuery) {
-    const message =
-      "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified";
-    throw invalidArgument("Authorization", authorization, message);
-  }
+  if (inQuery) throw onlyOneMechanism(authorization);
   return readHeaderClaim(request, authorization, known);
 }
 
-function isSignedQuery({ query }: S3Request): boolean {
-  if (query.has("AWSAccessKeyId") && query.has("Signature")) throw oldVersion();
+export function isSignedQuery({ query }: S3Request): boolean {
+  if (query.has("AWSAccessKeyId") && query.has("Signature")) return true;
   return query.has("X-Amz-Algorithm") || query.has("X-Amz-Credential") || query.has("X-Amz-Signature");
 }
 
-function oldVersion(): S3Error {
-  const message = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
-  return new S3Error("InvalidRequest", message);
+export function onlyOneMechanism(authorization: string): S3Error {
+  const message =
+    "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified";
+  return invalidArgument("Authorization", authorization, message);
+}
+
+/** Of a signature in a header. `date`: `signedAt` as it was written. */
+export function checkSkew(signedAt: number, date: string, now: number, clockSkewMs: number): void {
+  if (Math.abs(now - signedAt) <= clockSkewMs) return;
+  const elements = {
+    RequestTime: date,
+    ServerTime: wholeSeconds(now),
+    MaxAllowedSkewMilliseconds: String(clockSkewMs),
+  };
+  throw new S3Error("RequestTimeTooSkewed", undefined, { elements });
 }
 
 // ── header ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,11 +107,7 @@ function readHead(authorization: string): { head: Omit<KnownHead, "signedNames">
 
 function otherMechanism(authorization: string): S3Error {
   if (authorization.startsWith("AWS4-ECDSA-P256-SHA256")) return new S3Error("NotImplemented");
-  if (/^AWS\s+[^:\s]+:\S+$/.test(authorization)) return oldVersion();
-  const message = /^AWS(\s|$)/.test(authorization)
-    ? "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature"
-    : "Unsupported Authorization Type";
-  return invalidArgument("Authorization", authorization, message);
+  return invalidArgument("Authorization", authorization, "Unsupported Authorization Type");
 }
 
 interface Components {
