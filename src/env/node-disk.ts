@@ -15,6 +15,9 @@ import { lockDirectory } from "./node-lock.ts";
  */
 const slowReadMs = 2;
 const slowPeriodMs = 250;
+/** What is stored is for its owner's eyes: who may read an object is not for the file system to say. */
+const fileMode = 0o600;
+const directoryMode = 0o700;
 /** The system takes so many pieces in one call. */
 const piecesMax = 1024;
 
@@ -34,17 +37,17 @@ export const nodeDisk: Disk = {
     const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
     const made = await unless(
       ["EEXIST"],
-      call<number>((done) => fs.open(file, flags | fs.constants.O_EXCL, 0o644, done)),
+      call<number>((done) => fs.open(file, flags | fs.constants.O_EXCL, fileMode, done)),
     );
     if (made !== undefined) return { file: new NodeFile(made), created: true };
-    const fd = await call<number>((done) => fs.open(file, flags, 0o644, done));
+    const fd = await call<number>((done) => fs.open(file, flags, fileMode, done));
     return { file: new NodeFile(fd), created: false };
   },
 
   async makeDirectory(directory) {
     const made = await unless(
       ["EEXIST"],
-      call((done) => fs.mkdir(directory, (error) => done(error, true))),
+      call((done) => fs.mkdir(directory, directoryMode, (error) => done(error, true))),
     );
     return made === true;
   },

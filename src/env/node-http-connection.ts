@@ -385,7 +385,9 @@ export class Exchange implements HttpRequest {
     void writer
       .run()
       .catch((error: unknown) => {
-        this.#connection.shared.log.warn("an answer was cut off", { target: this.target, error: messageOf(error) });
+        // A query can hold a signature that is still good.
+        const path = this.target.split("?", 1)[0];
+        this.#connection.shared.log.warn("an answer was cut off", { path, error: messageOf(error) });
         this.#connection.socket.destroy();
       })
       .then(() => this.#connection.done(this));

@@ -109,9 +109,9 @@ async function putInPlace(fresh: string, file: string): Promise<boolean> {
   }
 }
 
-/** Makes a directory and what is missing above it, each entry synced. */
+/** Makes a directory and what is missing above it, for their owner only, each entry synced. */
 async function makeDirectories(directory: string): Promise<void> {
-  const first = await fs.mkdir(directory, { recursive: true });
+  const first = await fs.mkdir(directory, { recursive: true, mode: 0o700 });
   if (first === undefined) return;
   for (let at = path.resolve(directory); at.length >= path.resolve(first).length; at = path.dirname(at)) {
     await syncDirectory(path.dirname(at));

@@ -144,7 +144,9 @@ export class Exchange implements HttpRequest {
       while (this.#flying.length > 0 && !this.#isOver) await this.#change();
       if (!this.#isOver) this.#connection.done(isLast);
     } catch (error) {
-      this.#connection.shared.log.warn("an answer was cut off", { target: this.target, error: messageOf(error) });
+      // A query can hold a signature that is still good.
+      const path = this.target.split("?", 1)[0];
+      this.#connection.shared.log.warn("an answer was cut off", { path, error: messageOf(error) });
       this.#connection.destroy();
     } finally {
       await Promise.resolve(iterator.return?.()).catch(ignore);
