@@ -331,6 +331,7 @@ async function describeStatus(parts: {
     putters: await Promise.all(stores),
     tickets: local?.counts,
     volumes: local?.volumeCounts,
+    reads: { damaged: router.damagedReadCount },
     responses: { ...counts, unexpected: putters.reduce((sum, putter) => sum + putter.droppedCount, 0) },
     reclaim: router.reclaimer.status,
     connections: ports.reduce((sum, { listener }) => sum + listener.connectionCount, 0),

@@ -18,6 +18,8 @@ export interface PiecePlan {
   readonly object: ObjectId;
   /** Where in that object the first ticket begins. */
   readonly offset: number;
+  /** The same in the object that is being read, of which that one may be a part. */
+  readonly position: number;
   readonly first: TicketId;
   readonly count: number;
   readonly skip: number;
@@ -34,16 +36,21 @@ export interface Damage {
   readonly object: ObjectId;
   /** Of the ticket's first byte, in the object that owns its run. */
   readonly offset: number;
+  /** The same in the object that was being read. */
+  readonly position: number;
   readonly ticket: TicketId;
   readonly volume: string;
   readonly place: string;
-  readonly kind: "absent" | "corrupt";
+  /** Nothing there, other bytes, or a disk that does not give them. */
+  readonly kind: "absent" | "corrupt" | "unreadable";
 }
 
 export interface ReaderOptions {
   readonly kernel: Kernel;
   readonly locate: (volume: number) => Promise<TicketStore> | TicketStore;
   readonly getObject: (id: ObjectId) => Promise<SavedObject>;
+  /** Called for each read that ends with damage. */
+  readonly onDamage?: (damage: Damage) => void;
 }
 
 /** Pieces that are read ahead of the one in use. */
@@ -87,7 +94,7 @@ export class ObjectReader {
     if (count > bufferTicketCount.tiny || volumeOf(placement, first) !== volumeOf(placement, first + count - 1)) {
       return undefined;
     }
-    return { object: object.id, offset: 0, first, count, skip: 0, take: object.size };
+    return { object: object.id, offset: 0, position: 0, first, count, skip: 0, take: object.size };
   }
 
   /** The bytes of such an object, if its store can be read at once and they verify. Whoever gets none reads on. */
@@ -119,12 +126,12 @@ export class ObjectReader {
     for await (const plan of this.#plan(object, 0, object.size, bufferTicketCount.block)) {
       const buffer = await this.#options.kernel.wait("block");
       try {
-        await this.#fetch(plan, buffer);
-        const damages: Damage[] = [];
+        const damages = await this.#fetchWhatCanBe(plan, buffer);
+        const unreadable = new Set(damages.map(({ ticket }) => ticket - plan.first));
         for (let from = 0; from < plan.count;) {
           const good = this.#verified(plan, buffer, from);
           if (good === plan.count) break;
-          damages.push(await this.#damageOf(plan, buffer, good));
+          if (!unreadable.has(good)) damages.push(await this.#damageOf(plan, buffer, good));
           from = good + 1;
         }
         yield { tickets: plan.count, damages };
@@ -140,7 +147,11 @@ export class ObjectReader {
     try {
       await this.#fetch(plan, buffer);
       const good = this.#verified(plan, buffer, 0);
-      if (good < plan.count) throw damagedError(await this.#damageOf(plan, buffer, good));
+      if (good < plan.count) {
+        const damage = await this.#damageOf(plan, buffer, good);
+        this.#options.onDamage?.(damage);
+        throw damagedError(damage);
+      }
       return { ...plan, buffer };
     } catch (error) {
       buffer.release();
@@ -153,6 +164,38 @@ export class ObjectReader {
     const store = located instanceof Promise ? await located : located;
     const data = buffer.data.subarray(0, count * ticketDataSize);
     await store.read(first, count, data, buffer.sums.subarray(0, count * checksumSize));
+  }
+
+  /** As `#fetch`; where the disk gives no more than a part, one ticket after the other, and those that it does not give. */
+  async #fetchWhatCanBe(plan: PiecePlan, buffer: TicketBuffer): Promise<Damage[]> {
+    try {
+      await this.#fetch(plan, buffer);
+      return [];
+    } catch (error) {
+      if (isUnknownVolume(error)) {
+        buffer.data.fill(0);
+        buffer.sums.fill(0);
+        return [];
+      }
+      // That a store does not answer says nothing about what it holds.
+      if (error instanceof StoreError) throw error;
+    }
+    const damages: Damage[] = [];
+    const store = await this.#options.locate(volumeOf(placement, plan.first));
+    for (let index = 0; index < plan.count; index++) {
+      const data = buffer.data.subarray(index * ticketDataSize, (index + 1) * ticketDataSize);
+      const sum = buffer.sums.subarray(index * checksumSize, (index + 1) * checksumSize);
+      try {
+        await store.read((plan.first + index) as TicketId, 1, data, sum);
+      } catch (error) {
+        if (error instanceof StoreError) throw error;
+        // What was in this memory before might verify.
+        data.fill(0);
+        sum.fill(0);
+        damages.push({ ...(await this.#damageOf(plan, buffer, index)), kind: "unreadable" });
+      }
+    }
+    return damages;
   }
 
   /** The index of the first ticket from `from` on that does not verify. */
@@ -169,31 +212,50 @@ export class ObjectReader {
     return {
       object: plan.object,
       offset: plan.offset + index * ticketDataSize,
+      position: plan.position + index * ticketDataSize,
       ticket,
       volume: describeVolume(placement, volume),
-      place: (await this.#options.locate(volume)).place,
+      place: await this.#placeOf(volume),
       kind: sum.every((byte) => byte === 0) ? "absent" : "corrupt",
     };
   }
 
-  async *#plan(object: SavedObject, offset: number, length: number, countMax: number): AsyncGenerator<PiecePlan> {
+  async #placeOf(volume: number): Promise<string> {
+    try {
+      return (await this.#options.locate(volume)).place;
+    } catch (error) {
+      if (!isUnknownVolume(error)) throw error;
+      return "nobody knows where";
+    }
+  }
+
+  /** `base`: where in the object that is being read this one begins. */
+  async *#plan(
+    object: SavedObject,
+    offset: number,
+    length: number,
+    countMax: number,
+    base = 0,
+  ): AsyncGenerator<PiecePlan> {
     if (object.content.kind === "runs") {
-      yield* planRuns(object, offset, length, countMax);
+      yield* planRuns(object, offset, length, countMax, base);
       return;
     }
-    const wanted: { id: ObjectId; from: number; size: number }[] = [];
+    const wanted: { id: ObjectId; from: number; size: number; base: number }[] = [];
     let start = 0;
     for (const part of object.content.parts) {
       const low = Math.max(offset, start);
       const high = Math.min(offset + length, start + part.size);
-      if (low < high) wanted.push({ id: part.object, from: low - start, size: high - low });
+      if (low < high) wanted.push({ id: part.object, from: low - start, size: high - low, base: base + start });
       start += part.size;
     }
     // Looked up ahead of their bytes: when the object is deleted meanwhile, their records go at once, their bytes later.
     for (let first = 0; first < wanted.length; first += limits.partsAheadMax) {
       const some = wanted.slice(first, first + limits.partsAheadMax);
       const children = await this.#children(object, some);
-      for (const [index, { from, size }] of some.entries()) yield* this.#plan(children[index]!, from, size, countMax);
+      for (const [index, part] of some.entries()) {
+        yield* this.#plan(children[index]!, part.from, part.size, countMax, part.base);
+      }
     }
   }
 
@@ -214,7 +276,13 @@ export class ObjectReader {
   }
 }
 
-function* planRuns(object: SavedObject, offset: number, length: number, countMax: number): Generator<PiecePlan> {
+function* planRuns(
+  object: SavedObject,
+  offset: number,
+  length: number,
+  countMax: number,
+  base: number,
+): Generator<PiecePlan> {
   if (length === 0 || object.content.kind !== "runs") return;
   const from = Math.floor(offset / ticketDataSize);
   const to = Math.ceil((offset + length) / ticketDataSize);
@@ -228,7 +296,8 @@ function* planRuns(object: SavedObject, offset: number, length: number, countMax
       const start = at * ticketDataSize;
       const skip = Math.max(0, offset - start);
       const end = Math.min(offset + length, start + count * ticketDataSize);
-      yield { object: object.id, offset: start, first, count, skip, take: end - start - skip };
+      const take = end - start - skip;
+      yield { object: object.id, offset: start, position: base + start, first, count, skip, take };
       done += count;
       at += count;
     }
@@ -240,10 +309,25 @@ function kindFor(length: number): BufferKind {
   return length <= ticketDataSize ? "tiny" : "block";
 }
 
-export function damagedError({ object, offset, ticket, volume, place, kind }: Damage): StoreError {
+/** The datastore has a run, but not the volume that it lies in. */
+function isUnknownVolume(error: unknown): boolean {
+  return error instanceof StoreError && error.code === "DAMAGED";
+}
+
+/** DAMAGED, with the damage as its cause: `damageIn`. */
+function damagedError(damage: Damage): StoreError {
+  const { object, offset, ticket, volume, place, kind } = damage;
   const what = `object ${formatId(object)} is damaged at byte ${offset}`;
   const why = kind === "absent" ? "is not there" : "does not verify";
-  return new StoreError("DAMAGED", `${what}: ticket ${formatId(ticket)} ${why} (volume ${volume} of ${place})`);
+  const where = `volume ${volume} of ${place}`;
+  return new StoreError("DAMAGED", `${what}: ticket ${formatId(ticket)} ${why} (${where})`, { cause: damage });
+}
+
+/** What exactly was found to be damaged, where a read ended with that. */
+export function damageIn(error: unknown): Damage | undefined {
+  if (!(error instanceof StoreError) || error.code !== "DAMAGED") return undefined;
+  const { cause } = error;
+  return typeof cause === "object" && cause !== null && "ticket" in cause ? (cause as Damage) : undefined;
 }
 
 /** A rejection that is looked at later must not count as unhandled until then. */

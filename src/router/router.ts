@@ -67,6 +67,7 @@ export class Router {
   #turn = 0;
   /** Writes of `put` that are under way. */
   #smallWrites = 0;
+  #damagedReads = 0;
   #closing = false;
   /** Called when the last writer is done, while closing. */
   #drained: (() => void) | undefined;
@@ -80,6 +81,7 @@ export class Router {
       kernel,
       locate: (volume) => this.#located.get(volume) ?? this.#locate(volume),
       getObject: (id) => this.#savedObject(id),
+      onDamage: () => this.#damagedReads++,
     });
     this.#reclaimer = new Reclaimer({
       host,
@@ -210,6 +212,11 @@ export class Router {
     } finally {
       end();
     }
+  }
+
+  /** Reads that ended with damage, since the start. */
+  get damagedReadCount(): number {
+    return this.#damagedReads;
   }
 
   /** Buffers are scarce: of pieces that wait for a client a copy should be kept instead. */

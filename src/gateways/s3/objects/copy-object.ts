@@ -18,6 +18,7 @@ import { checkKey } from "../protocol/key.ts";
 import { document, leaf } from "../protocol/xml.ts";
 import { conditionError, writeCondition } from "./conditions.ts";
 import { type CopySource, findCopySource } from "./copy-source.ts";
+import { explainingBody } from "./damage.ts";
 import { type NewObject, newObject, newObjectActions, versionAttributes, versionHeader } from "./new-object.ts";
 import { storeBody } from "./object-write.ts";
 import { checkEarly } from "./put-object.ts";
@@ -158,7 +159,7 @@ interface Rewriting {
 
 /** Reads, decrypts, encrypts and writes: what was uploaded in parts becomes one. */
 async function rewrite(
-  { services }: S3Call,
+  call: S3Call,
   source: CopySource,
   directives: Directives,
   { made, decryption, described, target }: Rewriting,
@@ -168,8 +169,8 @@ async function rewrite(
   const algorithm = directives.algorithm ?? checksumAlgorithms.find((each) => checksums?.[each] !== undefined);
   const { encryption } = made;
   let attributes = described;
-  const { written } = await storeBody(services, {
-    body: sourceBody(services, source, decryption),
+  const { written } = await storeBody(call.services, {
+    body: sourceBody(call, source, decryption),
     algorithm,
     encryption,
     target: (received) => {
@@ -185,15 +186,21 @@ async function rewrite(
 }
 
 export function sourceBody(
-  { router, digests }: S3Call["services"],
-  { object }: CopySource,
+  { services, request }: S3Call,
+  { bucket, key, version, object }: CopySource,
   decryption: Decryption | undefined,
   offset = 0,
   length = object.size,
 ): RequestBody {
+  const { router, digests } = services;
   const { cipher } = object.attributes as unknown as ObjectAttributes;
   const decrypt = decryption?.decryptor(cipher ?? [], offset);
-  return objectBody({ router, digests, object, offset, length, decrypt });
+  const body = objectBody({ router, digests, object, offset, length, decrypt });
+  return explainingBody(
+    services,
+    { request: request.id, bucket: bucket.name, key, version: version.version, object },
+    body,
+  );
 }
 
 /** The source's bytes' attributes, with the metadata of one or the other. */
@@ -234,7 +241,7 @@ function withoutMissing(attributes: Optional<VersionAttributes>): VersionAttribu
 
 /** Where another checksum is asked for than is known, the bytes are read once to make it. */
 async function withChecksum(
-  { services }: S3Call,
+  call: S3Call,
   source: CopySource,
   decryption: Decryption | undefined,
   attributes: VersionAttributes,
@@ -242,7 +249,7 @@ async function withChecksum(
 ): Promise<VersionAttributes> {
   if (algorithm === undefined) return attributes;
   if (attributes.checksums?.[algorithm] !== undefined && attributes.checksumType !== "COMPOSITE") return attributes;
-  const body = sourceBody(services, source, decryption);
+  const body = sourceBody(call, source, decryption);
   const { checksums } = await body.stream(() => undefined, { md5: false, algorithm });
   const { checksumType: _, ...rest } = attributes;
   return { ...rest, checksums };

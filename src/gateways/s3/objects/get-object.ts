@@ -3,20 +3,21 @@
  * disk to socket, verified, without a copy for what is large.
  */
 import type { SavedObject } from "../../../datastore/datastore.ts";
-import type { HttpAnswer, HttpPiece, HttpStream } from "../../../env/http.ts";
+import type { HttpAnswer, HttpStream } from "../../../env/http.ts";
 import { expirationHeader } from "../buckets/lifecycle.ts";
 import { type Decryption, openEncryption } from "../encryption/object-encryption.ts";
 import type { ObjectAttributes, PartSummary, VersionAttributes } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
-import type { Router } from "../../../router/router.ts";
 import { httpDate } from "../protocol/dates.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
 import { partsMax } from "../../../core/limits.ts";
 import { checkReadConditions } from "./conditions.ts";
+import { explainDamage } from "./damage.ts";
 import { checkVersionId, findVersion, type FoundVersion } from "./find-version.ts";
 import { applyOverrides, describingHeaders, overrideParameters } from "./metadata.ts";
 import { checksumHeaders, versionHeader } from "./new-object.ts";
 import { lockHeaders } from "./object-lock.ts";
+import { ObjectPieces } from "./object-pieces.ts";
 import { type ByteRange, parseRange } from "./range.ts";
 
 const parameters = ["versionId", "partNumber", ...overrideParameters];
@@ -34,19 +35,31 @@ function readActions({ query }: S3Call["request"]): readonly string[] {
 export const wholeSizeMax = 65_536;
 
 async function getObject(call: S3Call): Promise<HttpAnswer> {
-  const read = await openRead(call);
-  const { object, range, decryption } = read;
-  const { router } = call.services;
+  const { services, request } = call;
+  const { router } = services;
+  const { object, version, status, headers, range, decryption } = await openRead(call);
   const attributes = object.attributes as unknown as ObjectAttributes;
   const decrypt = decryption?.decryptor(attributes.cipher ?? [], range.offset);
+  const explain = (error: unknown): Promise<unknown> => {
+    const read = { request: request.id, bucket: call.bucket.name, key: call.key, version, object };
+    return explainDamage(services, read, error);
+  };
   if (object.size <= wholeSizeMax) {
-    const bytes = await router.get(object);
+    let bytes: Uint8Array;
+    try {
+      bytes = await router.get(object);
+    } catch (error) {
+      throw await explain(error);
+    }
     const wanted = range.length === bytes.length ? bytes : bytes.subarray(range.offset, range.offset + range.length);
-    return { status: read.status, headers: read.headers, body: decrypt?.(wanted) ?? wanted };
+    return { status, headers, body: decrypt?.(wanted) ?? wanted };
   }
-  const pieces = piecesOf(router, router.read(object, range.offset, range.length), decrypt);
-  const body: HttpStream = { size: range.length, pieces };
-  return { status: read.status, headers: read.headers, body };
+  const source = router.read(object, range.offset, range.length);
+  const body: HttpStream = {
+    size: range.length,
+    pieces: await ObjectPieces.open({ router, source, decrypt, explain }),
+  };
+  return { status, headers, body };
 }
 
 async function headObject(call: S3Call): Promise<HttpAnswer> {
@@ -57,6 +70,7 @@ async function headObject(call: S3Call): Promise<HttpAnswer> {
 
 interface Read {
   readonly object: SavedObject;
+  readonly version: string;
   readonly status: 200 | 206;
   readonly headers: { [name: string]: string | number };
   readonly range: ByteRange;
@@ -95,13 +109,14 @@ async function openRead(call: S3Call): Promise<Read> {
   if (request.header("x-amz-checksum-mode")?.toUpperCase() === "ENABLED")
     addChecksums(attributes, part, range, headers);
   if (range === undefined) {
-    return { object, status: 200, headers, range: { offset: 0, length: object.size }, decryption };
+    const whole = { offset: 0, length: object.size };
+    return { object, version: version.version, status: 200, headers, range: whole, decryption };
   }
   // An empty object's only part has no first byte to name.
   if (range.length > 0) {
     headers["Content-Range"] = `bytes ${range.offset}-${range.offset + range.length - 1}/${object.size}`;
   }
-  return { object, status: 206, headers, range, decryption };
+  return { object, version: version.version, status: 206, headers, range, decryption };
 }
 
 /** The 304 and the 412 tell what the 200 would have told. */
@@ -164,28 +179,4 @@ function addChecksums(
   if (part?.summary !== undefined) checksumHeaders(part.summary.checksums, attributes.checksumType, headers);
   else if (range === undefined || part !== undefined)
     checksumHeaders(attributes.checksums, attributes.checksumType, headers);
-}
-
-/**
- * Clients decide how long a piece is on its way, so that those who do not read could hold all of the arena's buffers and
- * stop everybody else. While buffers are scarce a piece leaves as a copy, and only one of them at a time.
- */
-async function* piecesOf(
-  router: Router,
-  pieces: AsyncGenerator<{ buffer: { data: Uint8Array; release(): void }; skip: number; take: number }>,
-  decrypt: ((bytes: Uint8Array) => Uint8Array) | undefined,
-): AsyncGenerator<HttpPiece> {
-  for await (const { buffer, skip, take } of pieces) {
-    const bytes = buffer.data.subarray(skip, skip + take);
-    if (decrypt === undefined && !router.isCrowded) {
-      yield { bytes, release: () => buffer.release() };
-      continue;
-    }
-    const copy = decrypt?.(bytes) ?? Uint8Array.from(bytes);
-    buffer.release();
-    let release: () => void = () => undefined;
-    const gone = new Promise<void>((resolve) => (release = resolve));
-    yield { bytes: copy, release };
-    await gone;
-  }
 }

@@ -188,7 +188,8 @@ export function s3ErrorOf(error: unknown): S3Error {
     case "UNAVAILABLE":
       return new S3Error("ServiceUnavailable", undefined, { cause });
     case "DAMAGED":
-      return new S3Error("InternalError", error.message, { cause });
+      // Where in the store is for its log, not for clients.
+      return new S3Error("InternalError", "What is stored is damaged; it is not handed out.", { cause });
     case "INCOMPATIBLE":
     case "PROTOCOL":
     case "WRONG_KEY":

@@ -104,12 +104,12 @@ async function uploadPartCopy(call: S3Call): Promise<HttpAnswer> {
 }
 
 function bodyOf(
-  { services }: S3Call,
+  call: S3Call,
   source: CopySource,
   decryption: Decryption | undefined,
   range: ByteRange | undefined,
 ): RequestBody {
-  return sourceBody(services, source, decryption, range?.offset, range?.length);
+  return sourceBody(call, source, decryption, range?.offset, range?.length);
 }
 
 /** The whole source as a part, by reference. Its bytes are read where its ETag is no MD5, or for another checksum. */
@@ -142,7 +142,7 @@ async function computedAttributes(
   source: CopySource,
   algorithm: ChecksumAlgorithm | undefined,
 ): Promise<PartAttributes> {
-  const body = sourceBody(call.services, source, undefined);
+  const body = sourceBody(call, source, undefined);
   const { md5, checksums } = await body.stream(() => undefined, { md5: true, algorithm });
   const some: { checksums?: Checksums } = algorithm === undefined ? {} : { checksums };
   return { etag: hex(md5!), ...some };
