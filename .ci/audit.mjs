@@ -31,14 +31,14 @@ function audit(what, args) {
   const report = parsed(stdout ?? "");
   if (report?.vulnerabilities === undefined) {
     const why = error?.message ?? report?.statusCode ?? report?.error?.code ?? "no report";
-    console.log(`${what}: NOT AUDITED, the registry does not answer this question (${why})`);
+    process.stdout.write(`${what}: NOT AUDITED, the registry does not answer this question (${why})\n`);
     return 0;
   }
   const found = Object.values(report.vulnerabilities);
-  console.log(`${what}: the registry knows of ${found.length} packages with vulnerabilities`);
+  process.stdout.write(`${what}: the registry knows of ${found.length} packages with vulnerabilities\n`);
   for (const { name, severity, range, via } of found) {
     const titles = via.map((one) => (typeof one === "string" ? `by ${one}` : `${one.title} ${one.url ?? ""}`));
-    console.log(`  ${severity}: ${name} ${range}: ${titles.join("; ")}`);
+    process.stdout.write(`  ${severity}: ${name} ${range}: ${titles.join("; ")}\n`);
   }
   return found.filter(({ severity }) => failing.includes(severity)).length;
 }
