@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import boto3
+from botocore.client import Config
 from botocore.exceptions import ClientError
 
 endpoint = os.environ["ENDPOINT"]
@@ -162,6 +163,25 @@ def presigned():
     assert s3.get_object(Bucket=BUCKET, Key="form/sent")["Body"].read() == b"sent"
     assert curl(sign("delete_object"), "--request", "DELETE")[0] == 204
     assert curl(sign("get_object"))[0] == 404
+
+
+def signatures():
+    def client(**keys):
+        return boto3.client("s3", endpoint_url=endpoint, config=Config(signature_version="s3"), **keys)
+
+    old = client()
+    old.put_object(Bucket=BUCKET, Key="old/small+ü", Body=b"small", Tagging="x=y", Metadata={"a": "b"})
+    got = old.get_object(Bucket=BUCKET, Key="old/small+ü", Range="bytes=1-2")
+    assert (got["Body"].read(), got["Metadata"]) == (b"ma", {"a": "b"})
+    assert error_of(client(aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"], aws_secret_access_key="wrong").head_bucket, Bucket=BUCKET) == ("403", 403)
+    # Some versions sign sub-resources twice over ("?uploads?uploads"), which nobody can verify.
+    if (1, 26) <= tuple(map(int, boto3.__version__.split(".")[:2])) < (1, 30):
+        s3.delete_object(Bucket=BUCKET, Key="old/small+ü")
+        return
+    assert old.get_object_tagging(Bucket=BUCKET, Key="old/small+ü")["TagSet"] == [{"Key": "x", "Value": "y"}]
+    old.upload_file("large", BUCKET, "old/large")
+    assert [entry["Size"] for entry in old.list_objects_v2(Bucket=BUCKET, Prefix="old/")["Contents"]] == [LARGE, 5]
+    old.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "old/small+ü"}, {"Key": "old/large"}]})
 
 
 def versions():

@@ -22,6 +22,7 @@ describeSession("boto3", (session) => {
     ["conditions", "reads and writes on condition"],
     ["checksums", "gives checksums, and has them back, of parts too"],
     ["presigned", "signs URLs and a form, which work without keys"],
+    ["signatures", "signs by version 2 too"],
     ["versions", "keeps versions, brings one back, and deletes for good"],
     ["settings", "sets tags, lifecycle and CORS; reads what is not set as such"],
     ["trees", "sends a tree and fetches it"],

@@ -111,6 +111,14 @@ describeSession("s3cmd", (session) => {
     expect(await session.curl([url])).toBe("a few bytes");
   });
 
+  test("does the same with signatures of version 2", async () => {
+    await s3cmd("--signature-v2", "put", "large", "s3://bucket/old/large");
+    await s3cmd("--signature-v2", "get", "s3://bucket/old/large", "old.back");
+    expect(await digestOf(session.path("old.back"))).toBe(await digestOf(session.path("large")));
+    await s3cmd("--signature-v2", "rm", "s3://bucket/old/large");
+    expect(await listed("s3://bucket/old/")).toEqual([]);
+  });
+
   test("sets a policy, CORS and lifecycle rules, and takes them away", async () => {
     const Resource = "arn:aws:s3:::bucket/public/*";
     const Statement = [{ Effect: "Allow", Principal: "*", Action: "s3:GetObject", Resource }];
