@@ -24,7 +24,10 @@ export const bindAddress: Rule<string> = {
   parse: hostOf,
 };
 
-export const path: Rule<string> = { rule: "a path", parse: (text) => (text === "" ? undefined : text) };
+export const path: Rule<string> = {
+  rule: "a path",
+  parse: (text) => (text === "" || text.includes("\0") ? undefined : text),
+};
 
 export const depth: Rule<Depth> = {
   rule: "2, 3 or 4",
@@ -132,7 +135,8 @@ function addressOf(text: string): Address | undefined {
 }
 
 function redisOf(text: string): DatastoreChoice | undefined {
-  return addressOf(text) === undefined ? undefined : { kind: "redis", url: `redis://${text}` };
+  const url = `redis://${text}`;
+  return addressOf(text) === undefined || !URL.canParse(url) ? undefined : { kind: "redis", url };
 }
 
 function unlessInvalid<Value>(parse: () => Value): Value | undefined {

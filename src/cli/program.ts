@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command as Commander, CommanderError, Option as CommanderOption } from "commander";
 import { bench } from "./bench.ts";
+import { readConfigText } from "./config-file.ts";
 import { type Command, Output } from "./context.ts";
 import { encryptionKeyAdd, encryptionKeyLs, encryptionKeyRotate } from "./encryption-key.ts";
 import { exitCodeOf, exitCodesText, ExitCode, explain, usageError } from "./exit.ts";
@@ -91,8 +92,7 @@ export async function run(words: readonly string[]): Promise<ExitCode> {
 
 async function runCommand({ command, operands, flags }: Chosen, output: Output): Promise<ExitCode> {
   const environment = process.env;
-  const readFile = (path: string): string => readFileSync(path, "utf8");
-  const resolved = resolveSettings(command.name, { flags, environment, readFile });
+  const resolved = resolveSettings(command.name, { flags, environment, readFile: readConfigText });
   if (resolved.kind === "problems") throw usageError(resolved.problems);
   const { settings } = resolved;
   return command.run({ settings, operands, output, errors: process.stderr, environment });

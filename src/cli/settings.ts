@@ -22,6 +22,9 @@ export type Resolved =
   | { readonly kind: "settings"; readonly settings: Settings }
   | { readonly kind: "problems"; readonly problems: readonly string[] };
 
+/** Characters of a value that are shown. */
+const quotedMax = 200;
+
 interface Given {
   readonly origin: Origin;
   /** As people call it: `--port`, `DATA_PUTTER_PORT`, `store.yaml:3 (port)`. */
@@ -119,7 +122,7 @@ function findValue(
     if (value !== undefined) found.push({ origin, source, value });
     else if (option.secret === true)
       problems.push(`${source}: ${rule.rule}; what is set has ${text.length} characters`);
-    else problems.push(`${source}: ${rule.rule}, not ${JSON.stringify(text)}`);
+    else problems.push(`${source}: ${rule.rule}, not ${quoted(text)}`);
   };
   const flag = sources.flags[name];
   if (flag !== undefined) add("flag", option.flag ?? name, flag === true ? "" : flag, option);
@@ -134,6 +137,17 @@ function findValue(
   const byDefault = option.commands[command];
   if (typeof byDefault === "string") add("default", "default", byDefault, option);
   return found[0];
+}
+
+/** As it was given, but not a page of it, and with nothing that a terminal would obey. */
+function quoted(text: string): string {
+  const start = JSON.stringify(text.slice(0, quotedMax)).replace(
+    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (one) => {
+      return `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    },
+  );
+  return text.length <= quotedMax ? start : `${start}… (${text.length} characters)`;
 }
 
 /** Rules between options. */

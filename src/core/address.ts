@@ -8,7 +8,7 @@ export interface Address {
 
 /** INVALID, with `name` as the field, where the text is no address. */
 export function parseAddress(text: string, name: string): Address {
-  const match = /^(?:\[([^\]]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
+  const match = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([\w.-]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65_535) {
     throw new StoreError("INVALID", `${name}: host:port with a port from 1 to 65535, not ${JSON.stringify(text)}`);

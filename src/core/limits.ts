@@ -248,3 +248,12 @@ export const journalSizeMax = 256 * 1024 * 1024;
 export const snapshotSpaceReserveSize = 256 * 1024 * 1024;
 /** Commits of a journal that are carried out in one transaction when a datastore is restored. */
 export const restoreGroupsMax = 256;
+
+/** Bytes of the YAML file of `--config`. */
+export const configFileSizeMax = 65_536;
+
+/** Records of a datastore of format 1 that get their checksums in one transaction, and the pause before the next. */
+export const upgradeRecordsMax = 500;
+export const upgradePauseMs = 20;
+/** Damaged records that are logged, each once; further ones are only answered as errors. */
+export const damagedRecordsLogged = 1_000;
