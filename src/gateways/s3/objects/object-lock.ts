@@ -144,7 +144,7 @@ async function getConfiguration({ bucket }: S3Call): Promise<HttpAnswer> {
 // ── of versions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function putRetention(call: S3Call): Promise<HttpAnswer> {
-  requireLock(call.bucket);
+  await requireLockFor(call, "s3:PutObjectRetention");
   const { now, request, key } = call;
   const wanted = readRetention(parseXml(await call.body.collect(xmlSizeMax), "Retention"), now);
   await authorize(call, "s3:PutObjectRetention", wanted === undefined ? [] : retentionFacts(wanted, now));
@@ -191,7 +191,7 @@ async function getRetention(call: S3Call): Promise<HttpAnswer> {
 }
 
 async function putLegalHold(call: S3Call): Promise<HttpAnswer> {
-  requireLock(call.bucket);
+  await requireLockFor(call, "s3:PutObjectLegalHold");
   const root = parseXml(await call.body.collect(xmlSizeMax), "LegalHold").only("Status");
   const status = root.value("Status");
   if (status !== "ON" && status !== "OFF") throw new S3Error("MalformedXML");
@@ -226,6 +226,12 @@ async function getLegalHold(call: S3Call): Promise<HttpAnswer> {
 async function attributesOf({ services, bucket, key, request }: S3Call): Promise<VersionAttributes> {
   const found = await findVersion(services, bucket, key, checkVersionId(request.query.get("versionId")));
   return found.version.attributes;
+}
+
+/** That a bucket has none is told only to who may do it. */
+async function requireLockFor(call: S3Call, action: string): Promise<void> {
+  if (call.bucket.attributes.lock === undefined) await authorize(call, action, []);
+  requireLock(call.bucket);
 }
 
 function requireLock({ attributes }: Bucket): void {
