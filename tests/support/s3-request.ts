@@ -2,6 +2,7 @@
 import type { HttpRequest } from "../../src/env/http.ts";
 import { readRequest, type S3Request } from "../../src/gateways/s3/protocol/request.ts";
 import type { AccessKey } from "../../src/gateways/s3/auth/accounts.ts";
+import { S3Error } from "../../src/gateways/s3/protocol/error.ts";
 import { wireBytes, type SignedRequest } from "./s3-signer.ts";
 
 export interface RawRequest {
@@ -47,4 +48,15 @@ export function receivedRequest(signed: SignedRequest): S3Request {
 export function accessKeyOf(accessKey: string, secretKey: string): AccessKey {
   const account = { id: "0".repeat(64), name: "tester", email: undefined, createdAt: 0 };
   return { accessKey, secretKey, user: "tester", account, readOnly: false, buckets: undefined, root: false };
+}
+
+/** The code of the S3Error that it throws; undefined where it throws none. */
+export function codeOf(run: () => unknown): string | undefined {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof S3Error) return error.code;
+    throw error;
+  }
+  return undefined;
 }
