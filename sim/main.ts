@@ -5,11 +5,12 @@
  *   --seed N        the first seed (without it, one that the time of day gives)
  *   --seeds K       so many seeds; 1 where neither this nor --minutes is given
  *   --minutes M     for so long
- *   --twice         each seed twice: the same events must happen
+ *   --twice         each seed twice: the same events must happen; --twice-every N: so with every Nth seed
  *   --events E      clients and faults stop after so many events
  *   --without A,B   these kinds of faults do not happen
  *   --trace FILE    everything that happens, for people; of the last seed
  *   --no-shrink     a failure is shown as it is
+ *   --stats         at the end, how often everything happened, and what of it never did
  *   --verbose       one line for each seed
  */
 import { execFileSync } from "node:child_process";
@@ -17,6 +18,7 @@ import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runSeed, type SeedOptions, type SeedResult } from "./run-seed.ts";
 import { shrink } from "./shrink.ts";
+import { Coverage } from "./world/coverage.ts";
 import { type FaultKind, faultKinds } from "./world/faults.ts";
 
 const shrinkMaxMs = 180_000;
@@ -30,6 +32,8 @@ const { values } = parseArgs({
     without: { type: "string" },
     trace: { type: "string" },
     twice: { type: "boolean", default: false },
+    "twice-every": { type: "string" },
+    stats: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false },
     "no-shrink": { type: "boolean", default: false },
   },
@@ -63,14 +67,16 @@ const first = numberOf(values.seed, Math.floor(Date.now() / 1000) % 1_000_000_00
 const minutes = numberOf(values.minutes, 0);
 const seedsMax = numberOf(values.seeds, values.minutes === undefined ? 1 : Number.MAX_SAFE_INTEGER);
 const without = kindsOf(values.without);
+const twiceEvery = numberOf(values["twice-every"], values.twice ? 1 : 0);
 const eventsMax = values.events === undefined ? {} : { eventsMax: numberOf(values.events, 0) };
 const startedAt = performance.now();
 // Most errors of a run are meant to be, and their stacks cost a tenth of its time.
 if (values.trace === undefined) Error.stackTraceLimit = 2;
 
 /** Of all seeds so far. */
-const sum = { seeds: 0, simulatedMs: 0, operations: 0, events: 0, restarts: 0, versions: 0, undecided: 0 };
+const sum = { seeds: 0, twice: 0, simulatedMs: 0, operations: 0, events: 0, restarts: 0, versions: 0, undecided: 0 };
 const faults = new Map<FaultKind, number>();
+const coverage = new Coverage();
 
 async function run(seed: number): Promise<SeedResult> {
   const lines: string[] = [];
@@ -91,6 +97,7 @@ function add(result: SeedResult): void {
   for (const name of ["simulatedMs", "operations", "events", "restarts", "versions", "undecided"] as const) {
     sum[name] += result[name];
   }
+  coverage.add(result.coverage);
   for (const [kind, count] of result.faults) faults.set(kind, (faults.get(kind) ?? 0) + count);
 }
 
@@ -99,7 +106,7 @@ function report(): void {
   const faultCount = [...faults.values()].reduce((all, count) => all + count, 0);
   const per = (count: number): string => (count / realMinutes).toFixed(count / realMinutes < 10 ? 2 : 0);
   say(
-    `${realMinutes.toFixed(1)} min: ${sum.seeds} seeds, ${(sum.simulatedMs / 3_600_000).toFixed(2)} simulated hours, ` +
+    `${realMinutes.toFixed(1)} min: ${sum.seeds} seeds (${sum.twice} of them twice), ${(sum.simulatedMs / 3_600_000).toFixed(2)} simulated hours, ` +
       `${sum.operations} operations, ${faultCount} faults, ${sum.restarts} restarts, ${sum.versions} versions read ` +
       `back, ${sum.events} events, ${sum.undecided} histories undecided; per real minute ` +
       `${per(sum.simulatedMs / 3_600_000)} simulated hours, ${per(sum.operations)} operations, ${per(faultCount)} faults`,
@@ -147,7 +154,8 @@ for (let seed = first; sum.seeds < seedsMax; seed++) {
     );
   }
   if (result.violations.length > 0) await fail(result);
-  if (values.twice) {
+  if (twiceEvery > 0 && sum.seeds % twiceEvery === 0) {
+    sum.twice++;
     const again = await run(seed);
     if (again.hash !== result.hash) {
       await fail({ ...again, violations: [`determinism: ${result.hash} the first time, ${again.hash} the second`] });
@@ -159,3 +167,7 @@ for (let seed = first; sum.seeds < seedsMax; seed++) {
   }
 }
 report();
+if (values.stats) {
+  for (const line of coverage.lines) say(line);
+  for (const name of coverage.missing) say(`     never  ${name}`);
+}

@@ -2,13 +2,15 @@
  * One seed from beginning to end: a cluster is built, clients work while things go wrong, then all is well again and
  * everything is checked; then it rests and reclaims, the power of all machines is cut at once, and it is checked again.
  */
-import { checkStreams, checkVersions } from "./checkers/durability.ts";
+import { checkStreams, checkUploads, checkVersions } from "./checkers/durability.ts";
 import { checkFile } from "./checkers/linearizability.ts";
 import { checkListings } from "./checkers/listing.ts";
 import { checkDeadSpace } from "./checkers/reclaim.ts";
-import { checkMemory, checkOpenFiles } from "./checkers/resources.ts";
+import { checkIdleQueues, checkMemory, checkOpenFiles, checkQueues } from "./checkers/resources.ts";
 import type { SimulatedRandom } from "./simulated-random.ts";
-import { buckets, Client, keys } from "./world/client.ts";
+import { Client } from "./world/client.ts";
+import type { Coverage } from "./world/coverage.ts";
+import { buckets, keys } from "./world/files.ts";
 import type { FaultKind } from "./world/faults.ts";
 import { describeError, type RunningRouterRole } from "./world/roles.ts";
 import { Streams } from "./world/streams.ts";
@@ -38,6 +40,8 @@ export interface SeedResult {
   readonly restarts: number;
   readonly undecided: number;
   readonly description: string;
+  /** What happened, and how often: see coverage.ts. */
+  readonly coverage: Coverage;
   /** Kinds of faults that the seed has. */
   readonly kinds: readonly FaultKind[];
 }
@@ -115,6 +119,7 @@ class SeedRun {
       undecided: this.#undecided,
       description: `${world.routers.length} routers, ${world.putters.length} putters, ${this.#clients.length} clients`,
       kinds: [...world.rates.keys()],
+      coverage: world.coverage,
     };
   }
 
@@ -158,7 +163,10 @@ class SeedRun {
       if (!(await clock.step())) break;
       const { violations, operationCount } = this.#world.history;
       if (violations.length > 0 || operationCount >= operationsMax) break;
-      if (clock.eventCount % 64 === 0) checkOpenFiles(this.#world);
+      if (clock.eventCount % 64 === 0) {
+        checkOpenFiles(this.#world);
+        checkQueues(this.#world);
+      }
     }
     this.#workEvents = clock.eventCount;
     this.#stopping = true;
@@ -177,6 +185,7 @@ class SeedRun {
   /** Faults end, what was asked for is answered, and every process is started anew: a poisoned one stays so for life. */
   async #settle(): Promise<void> {
     const world = this.#world;
+    if (this.#random.chance(0.4) && this.#options.without?.has("power cut") !== true) world.cutAllPower();
     world.heal();
     await this.#until("clients are answered", () => {
       const busy = this.#clients.filter(({ doing }) => doing !== "");
@@ -219,6 +228,7 @@ class SeedRun {
     const { running } = world.routers[0]!;
     this.#versions = await clock.run(checkVersions(world, this.#judge));
     await clock.run(checkStreams(world, this.#streams, running!));
+    await clock.run(checkUploads(world, running!));
     await clock.run(checkListings(world, running!.datastore));
   }
 
@@ -234,6 +244,7 @@ class SeedRun {
     await clock.runFor(20 * world.reclaimIntervalMs);
     checkMemory(world);
     checkOpenFiles(world);
+    checkIdleQueues(world);
     await clock.run(checkDeadSpace(world, world.routers[0]!.running!.datastore));
     for (const process of world.routers) process.start();
     await this.#untilUp();
@@ -242,8 +253,7 @@ class SeedRun {
 
   async #cutAllPower(): Promise<void> {
     const world = this.#world;
-    for (const process of world.processes) process.cutPower();
-    world.server?.crash();
+    world.cutAllPower();
     await this.#untilUp();
     await this.#judgeAll();
   }
@@ -267,6 +277,7 @@ class SeedRun {
         const operations = history.files.get(`${name}\0${key}`) ?? [];
         const verdict = checkFile(operations, name === "on" ? "enabled" : "off", history);
         if (verdict === "undecided") this.#undecided++;
+        else this.#world.coverage.note("check", "history decided");
         if (verdict === "not linearizable") {
           history.violation(`linearizability: no order explains what clients were told of ${name}/${key}`);
           for (const { client, calledAt, returnedAt, input, answer } of operations) {

@@ -7,7 +7,7 @@
  */
 import type { Disk, DiskFile, DiskLock, OpenMode } from "../src/env/host.ts";
 import type { SimulatedClock } from "./simulated-clock.ts";
-import { type CrashChoice, DirectoryInode, FileInode, type Inode } from "./simulated-inodes.ts";
+import { type CrashChoice, DirectoryInode, type Effect, FileInode, type Inode } from "./simulated-inodes.ts";
 import type { SimulatedRandom } from "./simulated-random.ts";
 import { imagePageSize } from "./sparse-image.ts";
 
@@ -44,7 +44,19 @@ export interface DiskFault {
   readonly code: string;
   /** How often yet; undefined: always. */
   count?: number;
+  /** How much later than usual it fails: a disk tries for seconds before it gives up. */
+  readonly lateMs?: number;
 }
+
+/** What the disk did to somebody, beside what it was asked for. */
+export type DiskEffect =
+  | Effect
+  | "operation failed"
+  | "no space was left for a write"
+  | "file was opened unbuffered"
+  | "bit flip"
+  | "misdirected write"
+  | "kill with operations under way";
 
 /** For checkers: what happened, in order. A write's `end` is when its bytes are in the file, before it resolves. */
 export interface DiskEvent {
@@ -66,6 +78,8 @@ export class SimulatedDisk {
   /** An operation takes up to so long; one in a hundred twenty times as long. */
   delayMaxMs = 1;
   onEvent: ((event: DiskEvent) => void) | undefined;
+  /** For the statistics of a run. */
+  onEffect: (effect: DiskEffect) => void = () => undefined;
   /** Where a write goes that should go to `position`: anywhere else, once in a while. */
   misdirect: ((path: string, position: number, size: number) => number | undefined) | undefined;
   usedPages = 0;
@@ -91,8 +105,19 @@ export class SimulatedDisk {
   /** Cuts the power: every process is gone, and what was not synced is as the choice says. */
   crash(choice: CrashChoice = "random"): void {
     for (const attached of this.#attached) attached.kill();
-    this.#root.crash(choice, this.random);
+    this.#root.crash(choice, this.random, this.onEffect);
     this.usedPages = countPages(this.#root);
+  }
+
+  /** The system needs memory: what it takes for clean it forgets, and reads from the disk again. */
+  dropCaches(): void {
+    for (const path of this.files()) {
+      const inode = this.find(path);
+      if (inode?.kind !== "file") continue;
+      const before = inode.cache.pageCount;
+      inode.dropCache(this.onEffect);
+      this.usedPages += inode.cache.pageCount - before;
+    }
   }
 
   /** What lies at a path, as a process would see it. */
@@ -130,12 +155,17 @@ export class SimulatedDisk {
 
   /** Throws the error of a fault that is set for this operation. */
   check(operation: DiskOperation, path: string): void {
-    const index = this.faults.findIndex((fault) => fault.operation === operation && fault.path.test(path));
-    if (index < 0) return;
-    const fault = this.faults[index]!;
-    if (fault.count !== undefined && --fault.count <= 0) this.faults.splice(index, 1);
+    const fault = this.faultOf(operation, path);
+    if (fault === undefined) return;
+    if (fault.count !== undefined && --fault.count <= 0) this.faults.splice(this.faults.indexOf(fault), 1);
     this.onEvent?.({ operation, path, phase: "failed" });
+    this.onEffect("operation failed");
     throw systemError(fault.code, `${operation} ${path}`);
+  }
+
+  /** The fault that is set for this operation. */
+  faultOf(operation: DiskOperation, path: string): DiskFault | undefined {
+    return this.faults.find((fault) => fault.operation === operation && fault.path.test(path));
   }
 
   checkWritable(path: string): void {
@@ -155,6 +185,8 @@ export class AttachedDisk implements Disk {
   alive = true;
   /** How many files it had open at its end. */
   openFileCountAtKill = 0;
+  /** Operations that have begun and not ended. */
+  underWayCount = 0;
 
   constructor(disk: SimulatedDisk, detach: () => void) {
     this.#disk = disk;
@@ -167,6 +199,7 @@ export class AttachedDisk implements Disk {
 
   /** Ends the process without cutting the power: what it wrote stays in the system's cache. */
   kill(): void {
+    if (this.underWayCount > 0) this.#disk.onEffect("kill with operations under way");
     this.alive = false;
     this.#detach();
     this.openFileCountAtKill = this.#files.size;
@@ -182,6 +215,7 @@ export class AttachedDisk implements Disk {
       if (inode.kind === "directory") throw systemError("EISDIR", path);
       if (mode !== "read") this.#disk.checkWritable(path);
       if (mode === "direct" && !this.#disk.supportsDirect) return undefined;
+      if (mode === "direct") this.#disk.onEffect("file was opened unbuffered");
       return this.#openFile(path, inode, mode);
     });
   }
@@ -296,8 +330,10 @@ export class AttachedDisk implements Disk {
     });
   }
 
-  later(call: () => void): void {
-    this.#disk.clock.after(this.#disk.takeDelay(), () => {
+  later(call: () => void, lateMs = 0): void {
+    this.underWayCount++;
+    this.#disk.clock.after(this.#disk.takeDelay() + lateMs, () => {
+      this.underWayCount--;
       if (this.alive) call();
     });
   }
@@ -324,14 +360,14 @@ export class AttachedDisk implements Disk {
           if (begun === undefined) throw systemError("ENOENT", path);
           this.#disk.check(operation, path);
         } catch (error) {
-          begun?.fail(this.#disk.random);
+          begun?.fail(this.#disk.random, this.#disk.onEffect);
           reject(error);
           return;
         }
         begun.succeed();
         this.#disk.onEvent?.({ operation, path, phase: "end" });
         resolve();
-      });
+      }, this.#disk.faultOf(operation, path)?.lateMs);
     });
   }
 
@@ -457,6 +493,7 @@ class SimulatedFile implements DiskFile {
       if (this.#inode.cache.missingPages(position, part.length) <= room) {
         this.#changing(() => this.#inode.write(part, position));
       }
+      this.#disk.onEffect("no space was left for a write");
       throw systemError("ENOSPC", `write ${this.#path}`);
     }
     this.#changing(() => this.#inode.write(bytes, position));

@@ -39,6 +39,8 @@ export class ProcessClock implements Clock {
   readonly #clock: SimulatedClock;
   readonly #machine: { readonly wallOffsetMs: number };
   #alive = true;
+  /** Timers that have neither come to their end nor been cancelled. */
+  pendingCount = 0;
 
   constructor(clock: SimulatedClock, machine: { readonly wallOffsetMs: number }) {
     this.#clock = clock;
@@ -54,9 +56,22 @@ export class ProcessClock implements Clock {
   }
 
   after(delayMs: number, call: () => void): Timer {
-    return this.#clock.after(delayMs, () => {
-      if (this.#alive) call();
+    let isPending = true;
+    this.pendingCount++;
+    const settle = (): boolean => {
+      if (isPending) this.pendingCount--;
+      isPending = false;
+      return this.#alive;
+    };
+    const timer = this.#clock.after(delayMs, () => {
+      if (settle()) call();
     });
+    return {
+      cancel: () => {
+        settle();
+        timer.cancel();
+      },
+    };
   }
 
   soon(call: () => void): void {

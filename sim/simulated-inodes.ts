@@ -10,6 +10,18 @@ export type CrashChoice = "lose" | "keep" | "random";
 
 export type Inode = FileInode | DirectoryInode;
 
+/** What a power cut, a failed sync or a forgotten cache did. */
+export type Effect =
+  | "unsynced write lost"
+  | "unsynced write kept"
+  | "unsynced write torn"
+  | "unsynced entry lost"
+  | "unsynced entry kept"
+  | "write lost by a failed sync"
+  | "bytes changed that were read from the disk again";
+
+export type NoteEffect = (effect: Effect) => void;
+
 type FileChange = { readonly position: number; readonly bytes: Uint8Array } | { readonly truncatedTo: number };
 
 export class FileInode {
@@ -38,7 +50,7 @@ export class FileInode {
   }
 
   /** What a sync that begins now stands for; the returned function makes it durable. */
-  beginSync(): { succeed: () => void; fail: (random: SimulatedRandom) => void } {
+  beginSync(): PendingSync {
     const covered = new Set(this.#unsynced);
     return {
       succeed: () => {
@@ -47,18 +59,29 @@ export class FileInode {
       },
       // The system counts all pages as clean from now on, also those that were written while it synced, and shows them,
       // whether or not they reached the disk.
-      fail: (random) => {
-        for (const change of this.#unsynced) if (random.chance(0.5)) apply(this.#durable, change);
+      fail: (random, note) => {
+        for (const change of this.#unsynced) {
+          if (random.chance(0.5)) apply(this.#durable, change);
+          else note?.("write lost by a failed sync");
+        }
         this.#unsynced = [];
       },
     };
   }
 
-  crash(choice: CrashChoice, random: SimulatedRandom): void {
+  /** What is not waiting for a sync is read from the disk again: after a failed sync that need not be the same. */
+  dropCache(note?: NoteEffect): void {
+    const fresh = this.#durable.copy();
+    for (const change of this.#unsynced) apply(fresh, change);
+    if (note !== undefined && !fresh.equals(this.#cache)) note("bytes changed that were read from the disk again");
+    this.#cache = fresh;
+  }
+
+  crash(choice: CrashChoice, random: SimulatedRandom, note?: NoteEffect): void {
     for (const change of this.#unsynced) {
       if (choice === "lose") continue;
       if (choice === "keep") apply(this.#durable, change);
-      else applyPart(this.#durable, change, random);
+      else note?.(`unsynced write ${applyPart(this.#durable, change, random)}`);
     }
     this.#unsynced = [];
     this.#cache = this.#durable.copy();
@@ -77,10 +100,13 @@ function apply(image: SparseImage, change: FileChange): void {
 }
 
 /** Kept, lost, cut at any byte, or any selection of its pages. */
-function applyPart(image: SparseImage, change: FileChange, random: SimulatedRandom): void {
+function applyPart(image: SparseImage, change: FileChange, random: SimulatedRandom): "lost" | "kept" | "torn" {
   const fate = random.below(5);
-  if (fate === 0) return;
-  if (fate === 1 || !("bytes" in change)) return apply(image, change);
+  if (fate === 0) return "lost";
+  if (fate === 1 || !("bytes" in change)) {
+    apply(image, change);
+    return "kept";
+  }
   const { bytes, position } = change;
   const cut = random.between(0, bytes.length);
   if (fate === 2) image.write(bytes.subarray(0, cut), position);
@@ -92,6 +118,13 @@ function applyPart(image: SparseImage, change: FileChange, random: SimulatedRand
       at = end;
     }
   }
+  return "torn";
+}
+
+/** A sync that has begun: one of the two is called when it ends. */
+interface PendingSync {
+  readonly succeed: () => void;
+  readonly fail: (random: SimulatedRandom, note?: NoteEffect) => void;
 }
 
 /** Entries that change together: one for most operations, two for a rename. `undefined` removes. */
@@ -108,7 +141,7 @@ export class DirectoryInode {
     this.#unsynced.push(change);
   }
 
-  beginSync(): { succeed: () => void; fail: (random: SimulatedRandom) => void } {
+  beginSync(): PendingSync {
     const covered = new Set(this.#unsynced);
     const take = (keep: () => boolean): void => {
       for (const change of this.#unsynced) if (covered.has(change) && keep()) applyEntries(this.#durable, change);
@@ -117,15 +150,17 @@ export class DirectoryInode {
     return { succeed: () => take(() => true), fail: (random) => take(() => random.chance(0.5)) };
   }
 
-  crash(choice: CrashChoice, random: SimulatedRandom): void {
+  crash(choice: CrashChoice, random: SimulatedRandom, note?: NoteEffect): void {
     for (const change of this.#unsynced) {
-      if (choice === "keep" || (choice === "random" && random.chance(0.5))) applyEntries(this.#durable, change);
+      const isKept = choice === "keep" || (choice === "random" && random.chance(0.5));
+      if (isKept) applyEntries(this.#durable, change);
+      if (choice === "random") note?.(isKept ? "unsynced entry kept" : "unsynced entry lost");
     }
     this.#unsynced = [];
     this.entries.clear();
     for (const [name, inode] of this.#durable) {
       this.entries.set(name, inode);
-      inode.crash(choice, random);
+      inode.crash(choice, random, note);
       if (inode.kind === "file") inode.links = 1;
     }
   }

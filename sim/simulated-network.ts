@@ -22,6 +22,14 @@ interface Bound {
   readonly connections: Set<SimulatedConnection>;
 }
 
+/** What the network did to somebody. */
+export type NetworkEffect =
+  | "cut with bytes under way"
+  | "cut in the middle of a frame"
+  | "silence with bytes under way"
+  | "bytes held up by a partition"
+  | "bytes that overtook others of another connection";
+
 /** Bytes that arrived and that no Receiver has taken, over all connections of a listener. */
 interface Waiting {
   size: number;
@@ -41,6 +49,11 @@ export class SimulatedNetwork {
   readonly silent = new Set<string>();
   /** For checkers and traces: what was delivered, and to whom. */
   onEvent: ((what: "connect" | "bytes" | "end" | "closed", from: string, to: string, size: number) => void) | undefined;
+  /** For the statistics of a run. */
+  onEffect: (effect: NetworkEffect) => void = () => undefined;
+  /** Pieces are numbered as they are sent; per machine, the highest number that has arrived. */
+  sentCount = 0;
+  readonly arrived = new Map<string, number>();
   readonly #partitioned = new Set<string>();
   #nextPort = firstFreePort;
 
@@ -207,6 +220,10 @@ class SimulatedConnection implements Connection {
   #paused = true;
   /** Sent to this end and still under way, in order. */
   readonly #incoming: Uint8Array[] = [];
+  /** Of what is incoming, when it was sent. */
+  readonly #incomingOrder: number[] = [];
+  /** Some of the first incoming piece has been delivered. */
+  #isWithinPiece = false;
   #incomingSize = 0;
   #incomingEnd = false;
   #delivering = false;
@@ -280,8 +297,23 @@ class SimulatedConnection implements Connection {
     this.#destroy(undefined);
   }
 
+  /** Bytes that its process has given to the system, and that the other end has not been given. */
+  get queuedSize(): number {
+    return this.#gone || this.#silenced ? 0 : this.#sentCount - this.#arrivedCount;
+  }
+
+  get underWaySize(): number {
+    return this.#incomingSize;
+  }
+
   /** Both ends hear that the connection is cut. */
   reset(): void {
+    for (const end of [this, this.peer]) {
+      if (end.#incomingSize === 0) continue;
+      this.#network.onEffect("cut with bytes under way");
+      // Pieces are what was written at once: whole frames.
+      if (end.#isWithinPiece) this.#network.onEffect("cut in the middle of a frame");
+    }
     this.#goSoon(resetError());
     this.peer.#goSoon(resetError());
   }
@@ -303,6 +335,7 @@ class SimulatedConnection implements Connection {
   }
 
   silence(): void {
+    if (this.#incomingSize + this.peer.#incomingSize > 0) this.#network.onEffect("silence with bytes under way");
     this.#silenced = true;
     this.peer.#silenced = true;
   }
@@ -328,6 +361,7 @@ class SimulatedConnection implements Connection {
       return;
     }
     this.#incoming.push(bytes);
+    this.#incomingOrder.push(++this.#network.sentCount);
     this.#incomingSize += bytes.length;
     this.#deliverSoon();
   }
@@ -340,7 +374,10 @@ class SimulatedConnection implements Connection {
   #deliverSoon(): void {
     if (this.#delivering || this.#paused || this.#gone || this.#silenced) return;
     if (this.#incoming.length === 0 && (!this.#incomingEnd || this.#endTold)) return;
-    if (this.#network.isPartitioned(this.localHost, this.remoteHost)) return;
+    if (this.#network.isPartitioned(this.localHost, this.remoteHost)) {
+      this.#network.onEffect("bytes held up by a partition");
+      return;
+    }
     this.#delivering = true;
     this.#network.clock.after(this.#network.takeDelay(), () => {
       this.#delivering = false;
@@ -362,8 +399,13 @@ class SimulatedConnection implements Connection {
       const part = next.subarray(0, chunk.length - filled);
       chunk.set(part, filled);
       filled += part.length;
-      if (part.length === next.length) this.#incoming.shift();
-      else this.#incoming[0] = next.subarray(part.length);
+      this.#noteOrder(this.#incomingOrder[0]!);
+      this.#isWithinPiece = part.length < next.length;
+      if (this.#isWithinPiece) this.#incoming[0] = next.subarray(part.length);
+      else {
+        this.#incoming.shift();
+        this.#incomingOrder.shift();
+      }
     }
     this.#incomingSize -= chunk.length;
     this.#network.onEvent?.("bytes", this.remoteHost, this.localHost, chunk.length);
@@ -371,6 +413,13 @@ class SimulatedConnection implements Connection {
     chunk.fill(0xdb);
     this.peer.#arrivedCount += chunk.length;
     this.peer.#settleWriters();
+  }
+
+  #noteOrder(order: number): void {
+    const { arrived } = this.#network;
+    const last = arrived.get(this.localHost) ?? 0;
+    if (order < last) this.#network.onEffect("bytes that overtook others of another connection");
+    else arrived.set(this.localHost, order);
   }
 
   /** Whether all was taken. */
@@ -426,6 +475,7 @@ class SimulatedConnection implements Connection {
     this.#waiting.size -= this.#rest?.length ?? 0;
     this.#rest = undefined;
     this.#incoming.length = 0;
+    this.#incomingOrder.length = 0;
     this.#incomingSize = 0;
   }
 

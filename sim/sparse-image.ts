@@ -1,6 +1,8 @@
 /** The contents of a simulated file: pages where something was written, holes elsewhere. */
 export const imagePageSize = 4096;
 
+const hole = new Uint8Array(imagePageSize);
+
 export class SparseImage {
   readonly #pages = new Map<number, Uint8Array>();
   /** Pages that a copy has, too: they are not to be changed in place. */
@@ -69,6 +71,15 @@ export class SparseImage {
     this.#shared = new Set(this.#pages.keys());
     copy.#shared = new Set(this.#shared);
     return copy;
+  }
+
+  equals(other: SparseImage): boolean {
+    if (this.#size !== other.#size) return false;
+    for (const page of new Set([...this.#pages.keys(), ...other.#pages.keys()])) {
+      const [one, two] = [this.#pages.get(page) ?? hole, other.#pages.get(page) ?? hole];
+      if (one !== two && Buffer.compare(one, two) !== 0) return false;
+    }
+    return true;
   }
 
   /** A page to be changed. */

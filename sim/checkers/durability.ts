@@ -4,8 +4,9 @@
  * (Which versions have to be there is told by the histories: see linearizability.ts.)
  */
 import type { SavedObject } from "../../src/datastore/datastore.ts";
-import { buckets, type Client } from "../world/client.ts";
+import type { Client } from "../world/client.ts";
 import { bytesOf, type Content, differenceAt, sizeOf } from "../world/contents.ts";
+import { buckets } from "../world/files.ts";
 import { describeError, type RunningRouterRole } from "../world/roles.ts";
 import type { Streams } from "../world/streams.ts";
 import type { World } from "../world/world.ts";
@@ -18,6 +19,7 @@ export async function checkVersions(world: World, client: Client): Promise<numbe
     for (const version of versions ?? []) {
       if (version.object === undefined) continue;
       await client.readVersion(name, version, "final");
+      world.coverage.note("check", "version read back");
       count++;
     }
   }
@@ -54,7 +56,10 @@ export async function checkStreams(world: World, streams: Streams, running: Runn
       world.history.violation(`durability: object ${id} of a stream was acknowledged, and is gone`);
     } else if (object !== undefined && removal === "done") {
       world.history.violation(`deletes: object ${id} of a stream was removed, and is back`);
-    } else if (object !== undefined) await compare(object, content, `object ${id} of a stream`);
+    } else if (object !== undefined) {
+      await compare(object, content, `object ${id} of a stream`);
+      world.coverage.note("check", "stream read back");
+    }
   }
   for (const object of found.values()) {
     // Nobody was told of it: all that was sent, or (where the sender left with a plain end) a beginning of it.
@@ -63,6 +68,33 @@ export async function checkStreams(world: World, streams: Streams, running: Runn
       bytes === undefined ||
       streams.unacknowledged.some((content) => sizeOf(content) >= bytes.length && begins(content, bytes));
     if (!isKnown) world.history.violation(`bytes: object ${object.id} of a stream is nothing that was sent`);
+  }
+}
+
+/** Parts that were acknowledged of uploads that nobody completed or aborted. */
+export async function checkUploads(world: World, { router, datastore }: RunningRouterRole): Promise<void> {
+  for (const { upload, parts } of world.history.uploads.values()) {
+    const listed = await datastore.listParts(upload, 0, 1_000);
+    for (const [part, { acknowledged, possible }] of parts) {
+      const what = `part ${part} of ${upload}`;
+      const found = listed.find((record) => record.part === part);
+      const object = found === undefined ? undefined : await datastore.getObject(found.object);
+      if (object?.status !== "saved") {
+        if (found === undefined && acknowledged === undefined) continue;
+        world.history.violation(`durability: ${what} is ${found === undefined ? "gone" : "there without its object"}`);
+        continue;
+      }
+      const contents = acknowledged === undefined ? possible : [acknowledged];
+      try {
+        const bytes = await router.get(object);
+        const isRight = contents.some((content) => Buffer.compare(bytesOf(content), bytes) === 0);
+        if (!isRight) world.history.violation(`bytes: ${what} is nothing that was sent for it`);
+        world.coverage.note("check", "part read back");
+      } catch (error) {
+        const isExcused = await world.damages.concern(datastore, object);
+        if (!isExcused) world.history.violation(`durability: ${what}: ${describeError(error)}`);
+      }
+    }
   }
 }
 

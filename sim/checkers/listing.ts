@@ -1,6 +1,6 @@
 /** Listings of every shape agree with one another and with what reads of single files say. Nobody changes anything meanwhile. */
 import type { Datastore, VersionRecord } from "../../src/datastore/datastore.ts";
-import { buckets, keys } from "../world/client.ts";
+import { buckets, sortedKeys } from "../world/files.ts";
 import type { World } from "../world/world.ts";
 
 /** More than any bucket of a run holds: pages that do not come to an end are not the same as the whole. */
@@ -13,7 +13,7 @@ export async function checkListings(world: World, datastore: Datastore): Promise
     const wrong = (text: string): void => world.history.violation(`listing: ${bucket}: ${text}`);
     if (textOf(all) !== textOf(inPages)) wrong("pages of versions do not add up to the whole list");
     const live: VersionRecord[] = [];
-    for (const key of [...keys].sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)))) {
+    for (const key of sortedKeys) {
       const newest = await datastore.getVersion(bucket, key);
       const listed = all.filter((version) => version.key === key);
       if (textOf([newest].filter(isThere)) !== textOf(listed.slice(0, 1))) wrong(`${key}: its newest version differs`);

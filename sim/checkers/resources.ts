@@ -1,4 +1,7 @@
-/** Nobody asks for anything: all memory is back but what is held for good, and no more files are open than may be. */
+/**
+ * What a process may take: files and disk operations at any time, bytes that wait for the network, memory and timers that
+ * are left when nobody asks for anything.
+ */
 import type { Kernel } from "../../src/core/kernel.ts";
 import type { World } from "../world/world.ts";
 
@@ -14,6 +17,39 @@ export function checkOpenFiles(world: World): void {
     if (count > openFilesMax(world.openVolumesMax)) {
       world.history.violation(`resources: ${name} has ${count} files open, with ${world.openVolumesMax} volumes`);
     }
+  }
+}
+
+/** What the system holds for a connection, a block of frames beyond it, and what is small. */
+const unsentSizeMax = 262_144 + 180 * 1474 + 65_536;
+/** Reads, writes and syncs of all volumes that may be open, and of the arena's buffers. */
+const diskOperationsMax = 200;
+
+/** May be asked at any time: nobody writes to who does not read, or asks a slow disk without end. */
+export function checkQueues(world: World): void {
+  for (const { localHost, queuedSize } of world.simulation.network.connections) {
+    world.coverage.most("bytes queued on a connection", queuedSize);
+    if (queuedSize <= unsentSizeMax || localHost === "client") continue;
+    world.history.violation(`resources: ${localHost} has ${queuedSize} bytes on their way on one connection`);
+  }
+  for (const { name, host } of world.processes) {
+    const count = host?.disk.underWayCount ?? 0;
+    world.coverage.most("disk operations under way", count);
+    if (count > diskOperationsMax) world.history.violation(`resources: ${name} has ${count} operations of its disk`);
+  }
+}
+
+/** Timers that go on for ever: of intervals, connections and ports. */
+const idleTimersMax = 40;
+
+/** Only when nothing is under way. */
+export function checkIdleQueues(world: World): void {
+  for (const { name, host } of world.processes) {
+    const timers = host?.clock.pendingCount ?? 0;
+    world.coverage.most("timers of an idle process", timers);
+    if (timers > idleTimersMax) world.history.violation(`resources: ${name} is idle with ${timers} timers`);
+    const operations = host?.disk.underWayCount ?? 0;
+    world.coverage.most("disk operations of an idle process", operations);
   }
 }
 

@@ -1,35 +1,21 @@
 /** One client of the simulated cluster: asks for one thing after the other, and notes down what it is told. */
 import { StoreError } from "../../src/core/errors.ts";
 import { ticketDataSize } from "../../src/core/frame.ts";
-import type { Condition, FileTarget, SavedObject, Target, VersionRecord } from "../../src/datastore/datastore.ts";
+import type { Condition, SavedObject, Target, VersionRecord } from "../../src/datastore/datastore.ts";
 import { delay } from "../../src/env/host.ts";
 import type { SimulatedRandom } from "../simulated-random.ts";
 import { bytesOf, type Content, differenceAt, sizeOf } from "./contents.ts";
+import { buckets, fileTarget, keys, tagOf } from "./files.ts";
 import { type Answer, answerOf, type History, type Input, isBug, type Operation, type Wanted } from "./history.ts";
+import { Listings } from "./listings.ts";
 import type { CallOutcome, SupervisedProcess } from "./process.ts";
 import { describeError, type RunningRouterRole } from "./roles.ts";
 import type { Streams } from "./streams.ts";
+import { Uploads } from "./uploads.ts";
 import type { World } from "./world.ts";
-
-export interface Bucket {
-  readonly name: string;
-  /** Whether clients turn its versioning on and off. */
-  readonly changes: boolean;
-}
-
-export const buckets: readonly Bucket[] = [
-  { name: "off", changes: false },
-  { name: "on", changes: false },
-  { name: "changing", changes: true },
-];
-export const keys: readonly string[] = ["a/one", "a/two", "a/é", "b", "b/\u{1f33b}", "c"];
 
 const boundarySizes = [0, 1, 1457, 1458, 1459, 2915, 2916, 2917, 20_000, 262_440, 262_441, 400_000];
 const groupSize = 2048 * 1458;
-
-export function tagOf(version: VersionRecord): number {
-  return Number(version.attributes["tag"]);
-}
 
 export class Client {
   /** What it waits for now. */
@@ -39,6 +25,8 @@ export class Client {
   readonly #history: History;
   readonly #random: SimulatedRandom;
   readonly #streams: Streams;
+  readonly #uploads: Uploads;
+  readonly #listings: Listings;
   /** Objects of whole groups that it may still write: they are dear to simulate. */
   #largeLeft: number;
   readonly #pauseMaxMs: number;
@@ -51,6 +39,8 @@ export class Client {
     this.name = name;
     this.#random = random;
     this.#streams = streams;
+    this.#uploads = new Uploads(world, this, random);
+    this.#listings = new Listings(world, this, random);
     const isDeep = world.depths.has(3) || world.depths.has(4);
     this.#largeLeft = random.chance(0.2) && !isDeep ? 2 : 0;
     this.#sizes = isDeep ? boundarySizes.slice(0, 9) : boundarySizes;
@@ -74,9 +64,11 @@ export class Client {
       [6, "delete a version", () => this.#deleteVersion(bucket, key)],
       [20, "read", () => this.#read(bucket, key)],
       [6, "copy", () => this.#copy(bucket, key)],
-      [5, "upload", () => this.#upload(bucket, key)],
-      [6, "list files", () => this.#listFiles(bucket)],
-      [6, "list versions", () => this.listVersions(bucket)],
+      [6, "upload", () => this.#uploads.act(bucket, key)],
+      [6, "list files", () => this.#listings.files(bucket)],
+      [4, "list versions", () => this.listVersions(bucket)],
+      [4, "list versions in pages", () => this.#listings.versionsInPages(bucket)],
+      [4, "read an older version", () => this.#readOlder(bucket, key)],
       [4, "contend", () => this.#contend(bucket, key)],
       [2, "set versioning", () => this.#setVersioning()],
       [6, "stream", () => this.#streams.act(this.content())],
@@ -111,11 +103,13 @@ export class Client {
   async #put(bucket: string, key: string): Promise<void> {
     const content = this.content();
     const tag = this.#history.newTag(content);
-    const { wanted, condition } = await this.#someCondition(bucket, key);
+    const { wanted, condition } = await this.someCondition(bucket, key);
     const target = fileTarget(bucket, key, tag, condition);
-    await this.#write(bucket, key, { kind: "put", tag, wanted }, async ({ router }) => {
-      const { id } = await router.put(bytesOf(content), target, {});
+    await this.write(bucket, key, { kind: "put", tag, wanted }, async ({ router }) => {
+      const { id, version } = await router.put(bytesOf(content), target, {});
       this.#history.objectOfTag.set(tag, id);
+      if (version !== undefined && this.#history.isWritten(bucket, key, tag)) this.note("put: overwrites");
+      if (sizeOf(content) >= groupSize) this.note("put: larger than a group");
     });
   }
 
@@ -123,12 +117,13 @@ export class Client {
   async #contend(bucket: string, key: string): Promise<void> {
     await this.#delete(bucket, key);
     const condition = { kind: "absent" } as const;
+    this.note("several puts, absent, at once");
     const writes = Array.from({ length: this.#random.between(2, 6) }, async () => {
       await delay(this.#world.client.clock, this.#random.fraction() * 4);
       const content = this.content();
       const tag = this.#history.newTag(content);
       const target = fileTarget(bucket, key, tag, condition);
-      await this.#write(bucket, key, { kind: "put", tag, wanted: condition }, async ({ router }) => {
+      await this.write(bucket, key, { kind: "put", tag, wanted: condition }, async ({ router }) => {
         const { id } = await router.put(bytesOf(content), target, {});
         this.#history.objectOfTag.set(tag, id);
       });
@@ -142,8 +137,10 @@ export class Client {
     const tag = this.#history.newTag(content);
     const target = fileTarget(bucket, key, tag);
     const givesUp = this.#random.chance(0.1);
-    await this.#write(bucket, key, { kind: "put", tag, wanted: undefined }, async ({ router }) => {
+    await this.write(bucket, key, { kind: "put", tag, wanted: undefined }, async ({ router }) => {
+      if (givesUp) this.note("streamed put, given up");
       const { id } = await this.#stream(router, content, target, givesUp);
+      this.note("streamed put");
       this.#history.objectOfTag.set(tag, id);
     });
   }
@@ -174,10 +171,10 @@ export class Client {
 
   async #delete(bucket: string, key: string): Promise<void> {
     const tag = this.#history.newTag([]);
-    const { wanted, condition } = await this.#someCondition(bucket, key);
+    const { wanted, condition } = await this.someCondition(bucket, key);
     if (wanted?.kind === "absent") return;
-    await this.#write(bucket, key, { kind: "delete", tag, wanted }, ({ datastore }) =>
-      datastore.deleteFile(bucket, key, this.#now(), condition, { tag }),
+    await this.write(bucket, key, { kind: "delete", tag, wanted }, ({ datastore }) =>
+      datastore.deleteFile(bucket, key, this.now(), condition, { tag }),
     );
   }
 
@@ -187,24 +184,26 @@ export class Client {
     const { version, attributes } = this.#random.pick(versions);
     const tag = version === "null" ? undefined : Number(attributes["tag"]);
     const operation = this.#history.begin(bucket, key, this.name, { kind: "deleteVersion", tag });
-    const outcome = await this.#call(({ datastore }) => datastore.deleteVersion(bucket, key, version));
+    const outcome = await this.call(({ datastore }) => datastore.deleteVersion(bucket, key, version));
     if (outcome.kind === "value") {
       const tags = outcome.value === undefined ? [] : [tagOf(outcome.value)];
+      if (tags.length > 0) this.note("delete a version");
       this.#history.end(operation, { kind: "tags", tags });
-    } else this.#end(operation, outcome);
+    } else this.end(operation, outcome);
   }
 
   async #copy(bucket: string, key: string): Promise<void> {
-    const source = await this.#lookUp(this.#random.pick(buckets).name, this.#random.pick(keys));
+    const source = await this.lookUp(this.#random.pick(buckets).name, this.#random.pick(keys));
     if (source?.object === undefined) return;
-    const tag = this.#history.newTag(this.#contentOf(source));
+    const tag = this.#history.newTag(this.contentOf(source));
     const object = source.object;
     this.#history.objectOfTag.set(tag, object);
     const operation = this.#history.begin(bucket, key, this.name, { kind: "put", tag, wanted: undefined });
-    const outcome = await this.#call(({ datastore }) =>
-      datastore.copyVersion(object, fileTarget(bucket, key, tag), this.#now()),
+    const outcome = await this.call(({ datastore }) =>
+      datastore.copyVersion(object, fileTarget(bucket, key, tag), this.now()),
     );
-    this.#end(operation, outcome);
+    this.end(operation, outcome);
+    this.note(outcome.kind === "value" ? "copy" : "copy: outcome unknown");
   }
 
   async #setVersioning(): Promise<void> {
@@ -213,72 +212,36 @@ export class Client {
     const operations = keys.map((key) =>
       this.#history.begin(name, key, this.name, { kind: "setVersioning", versioning }),
     );
-    const outcome = await this.#call(({ datastore }) => datastore.updateBucket(name, { versioning }));
-    for (const operation of operations) this.#end(operation, outcome);
-  }
-
-  // ── uploads ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async #upload(bucket: string, key: string): Promise<void> {
-    const upload = `upload-${this.#history.now()}`;
-    const record = { upload, bucket, key, createdAt: this.#now(), attributes: {} };
-    const created = await this.#call(({ datastore }) => datastore.createUpload(record));
-    if (created.kind !== "value") return;
-    const parts: { part: number; content: Content }[] = [];
-    for (let part = 1; part <= this.#random.between(1, 5); part++) {
-      const content = await this.#putPart(upload, part);
-      if (content !== undefined) parts.push({ part, content });
-      if (this.#random.chance(0.3)) await this.pause();
-    }
-    if (parts.length === 0 || this.#random.chance(0.15)) {
-      await this.#call(({ datastore }) => datastore.abortUpload(upload));
-      return;
-    }
-    const chosen = parts.filter(() => this.#random.chance(0.9));
-    if (chosen.length === 0) chosen.push(parts[0]!);
-    const tag = this.#history.newTag(chosen.flatMap(({ content }) => content));
-    const { wanted, condition } = await this.#someCondition(bucket, key);
-    const target = fileTarget(bucket, key, tag, condition);
-    await this.#write(bucket, key, { kind: "put", tag, wanted }, async ({ router, datastore }) => {
-      const id = await router.newObjectId();
-      const numbers = chosen.map(({ part }) => part);
-      await datastore.completeUpload(upload, numbers, id, {}, target, this.#now());
-      this.#history.objectOfTag.set(tag, id);
-    });
-  }
-
-  /** The part's content; undefined where it is not known to be there. */
-  async #putPart(upload: string, part: number): Promise<Content | undefined> {
-    if (this.#random.chance(0.25)) {
-      const source = await this.#lookUp(this.#random.pick(buckets).name, this.#random.pick(keys));
-      if (source?.object === undefined) return undefined;
-      const object = source.object;
-      const copied = await this.#call(({ datastore }) => datastore.copyPart(object, upload, part, {}, this.#now()));
-      return copied.kind === "value" ? this.#contentOf(source) : undefined;
-    }
-    const content = this.content();
-    const target: Target = { kind: "part", upload, part, attributes: {} };
-    const put = await this.#call(({ router }) => router.put(bytesOf(content), target, {}));
-    return put.kind === "value" ? content : undefined;
+    const outcome = await this.call(({ datastore }) => datastore.updateBucket(name, { versioning }));
+    if (outcome.kind === "value") this.note(`versioning ${versioning}`);
+    for (const operation of operations) this.end(operation, outcome);
   }
 
   // ── reads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #read(bucket: string, key: string): Promise<void> {
-    const version = await this.#lookUp(bucket, key);
+    const version = await this.lookUp(bucket, key);
     if (version?.object === undefined) return;
+    await this.readVersion(bucket, version, "mid-run");
+  }
+
+  async #readOlder(bucket: string, key: string): Promise<void> {
+    const versions = (await this.listVersions(bucket))?.filter((version) => version.key === key).slice(1) ?? [];
+    const [version] = versions.filter(({ object }) => object !== undefined);
+    if (version === undefined) return;
+    this.note("read, an older version");
     await this.readVersion(bucket, version, "mid-run");
   }
 
   /** Reads all or a part of what a version says, and checks every byte. `final`: it has to be there. */
   async readVersion(bucket: string, version: VersionRecord, when: "mid-run" | "final"): Promise<void> {
     const what = `${bucket}/${version.key} ${version.version} (tag ${tagOf(version)})`;
-    const content = this.#contentOf(version);
+    const content = this.contentOf(version);
     if (sizeOf(content) !== version.size) {
       return this.#history.violation(`durability: ${what} is ${version.size} bytes, written were ${sizeOf(content)}`);
     }
     let object: SavedObject | undefined;
-    const outcome = await this.#call(async ({ router, datastore }) => {
+    const outcome = await this.call(async ({ router, datastore }) => {
       const record = await datastore.getObject(version.object!);
       if (record?.status !== "saved") return;
       object = record;
@@ -304,10 +267,13 @@ export class Client {
     when: "mid-run" | "final",
   ): Promise<void> {
     const random = this.#random;
-    if (object.size < 40_000 && random.chance(0.5)) return this.#compare(await router.get(object), content, 0, what);
+    if (object.size < 40_000 && random.chance(0.5)) {
+      return this.#compare(await router.get(object), content, 0, what);
+    }
     const isWhole = when === "final" || random.chance(0.5);
     const offset = isWhole ? 0 : random.below(object.size + 1);
     const length = isWhole ? object.size : random.below(object.size - offset + 1);
+    this.note(object.size === 0 ? "read, empty" : isWhole ? "read, whole" : "read, a range");
     const wanted = bytesOf(content);
     let at = offset;
     for await (const { buffer, count, skip, take } of router.read(object, offset, length)) {
@@ -326,7 +292,10 @@ export class Client {
       } finally {
         buffer.release();
       }
-      if (when === "mid-run" && random.chance(0.02)) return;
+      if (when === "mid-run" && at < offset + length && random.chance(0.1)) {
+        this.note("read: left before its end");
+        return;
+      }
     }
     if (at !== offset + length) this.#history.violation(`bytes: ${what} ended at ${at}, not ${offset + length}`);
   }
@@ -339,74 +308,33 @@ export class Client {
 
   /** A version that is still there must be whole, unless the disk damaged just its tickets. */
   async #checkLoss(bucket: string, version: VersionRecord, object: SavedObject | undefined, what: string) {
-    const still = await this.#call(({ datastore }) => datastore.getVersion(bucket, version.key, version.version));
+    const still = await this.call(({ datastore }) => datastore.getVersion(bucket, version.key, version.version));
     if (still.kind !== "value") return;
     // A router alone lets a read come to its end that began before its object was deleted.
     const mayBeGone = object === undefined || this.#world.routers.length > 1;
     if (still.value?.object !== version.object && mayBeGone) return;
     if (object === undefined) return this.#history.violation(`durability: ${what}, but its version is there`);
-    const concerned = await this.#call(({ datastore }) => this.#world.damages.concern(datastore, object));
+    const concerned = await this.call(({ datastore }) => this.#world.damages.concern(datastore, object));
     if (concerned.kind === "value" && !concerned.value) this.#history.violation(`durability: ${what}`);
+    else if (concerned.kind === "value") this.#world.coverage.note("check", "damage found and explained");
   }
 
-  async #lookUp(bucket: string, key: string): Promise<VersionRecord | undefined> {
+  async lookUp(bucket: string, key: string): Promise<VersionRecord | undefined> {
     const operation = this.#history.begin(bucket, key, this.name, { kind: "newest" });
-    const outcome = await this.#call(({ datastore }) => datastore.getVersion(bucket, key));
+    const outcome = await this.call(({ datastore }) => datastore.getVersion(bucket, key));
     if (outcome.kind !== "value") {
-      this.#end(operation, outcome);
+      this.end(operation, outcome);
       return undefined;
     }
     const version = outcome.value;
-    if (version !== undefined) this.#noteVersion(version);
+    if (version !== undefined) this.noteVersion(version);
     this.#history.end(operation, { kind: "tags", tags: version === undefined ? [] : [tagOf(version)] });
     return version;
   }
 
-  async #listFiles(bucket: string): Promise<void> {
-    const random = this.#random;
-    const sorted = [...keys].sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
-    const after = random.chance(0.3) ? random.pick(sorted) : undefined;
-    const limit = random.chance(0.5) ? 1_000 : random.between(1, 4);
-    const asked = after === undefined ? sorted : sorted.slice(sorted.indexOf(after) + 1);
-    const operations = new Map(
-      asked.map((key) => [key, this.#history.begin(bucket, key, this.name, { kind: "live" })] as const),
-    );
-    const request = { bucket, prefix: "", delimiter: undefined, after, limit };
-    const outcome = await this.#call(({ datastore }) => datastore.listFiles(request));
-    if (outcome.kind !== "value") {
-      for (const operation of operations.values()) this.#end(operation, outcome);
-      return;
-    }
-    const { items, more } = outcome.value;
-    const found = new Map(items.map((version) => [version.key, version]));
-    const last = more ? sorted.indexOf(items.at(-1)!.key) : sorted.length;
-    for (const [key, operation] of operations) {
-      const version = found.get(key);
-      if (version !== undefined) this.#noteVersion(version);
-      if (sorted.indexOf(key) > last) continue;
-      this.#history.end(operation, { kind: "tags", tags: version === undefined ? [] : [tagOf(version)] });
-    }
-  }
-
   /** All versions of a bucket, in one page. */
-  async listVersions(bucket: string): Promise<readonly VersionRecord[] | undefined> {
-    const operations = new Map(
-      keys.map((key) => [key, this.#history.begin(bucket, key, this.name, { kind: "stack" })] as const),
-    );
-    const request = { bucket, prefix: "", delimiter: undefined, after: undefined, limit: 1_000 };
-    const outcome = await this.#call(({ datastore }) => datastore.listVersions(request));
-    if (outcome.kind !== "value") {
-      for (const operation of operations.values()) this.#end(operation, outcome);
-      return undefined;
-    }
-    const { items, more } = outcome.value;
-    for (const version of items) this.#noteVersion(version);
-    if (more) return items;
-    for (const [key, operation] of operations) {
-      const tags = items.filter((version) => version.key === key).map(tagOf);
-      this.#history.end(operation, { kind: "tags", tags });
-    }
-    return items;
+  listVersions(bucket: string): Promise<readonly VersionRecord[] | undefined> {
+    return this.#listings.versions(bucket);
   }
 
   // ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -417,7 +345,7 @@ export class Client {
   }
 
   /** A condition that may hold: made from what is there now, which others may change meanwhile. */
-  async #someCondition(
+  async someCondition(
     bucket: string,
     key: string,
   ): Promise<{ wanted: Wanted | undefined; condition: Condition | undefined }> {
@@ -425,7 +353,7 @@ export class Client {
     if (random.chance(0.55)) return { wanted: undefined, condition: undefined };
     if (random.chance(0.4)) return { wanted: { kind: "absent" }, condition: { kind: "absent" } };
     if (random.chance(0.2)) return { wanted: { kind: "present" }, condition: { kind: "present" } };
-    const seen = await this.#lookUp(bucket, key);
+    const seen = await this.lookUp(bucket, key);
     if (seen?.object === undefined) return { wanted: { kind: "absent" }, condition: { kind: "absent" } };
     if (random.chance(0.5)) {
       return { wanted: { kind: "object", object: seen.object }, condition: { kind: "object", object: seen.object } };
@@ -434,17 +362,18 @@ export class Client {
     return { wanted: { kind: "tag", tag }, condition: { kind: "attribute", name: "tag", value: tag } };
   }
 
-  async #write(
+  async write(
     bucket: string,
     key: string,
     input: Input,
     work: (running: RunningRouterRole) => Promise<unknown>,
-  ): Promise<void> {
+  ): Promise<Answer> {
     const operation = this.#history.begin(bucket, key, this.name, input);
-    this.#end(operation, await this.#call(work));
+    this.end(operation, await this.call(work));
+    return operation.answer;
   }
 
-  async #call<Value>(work: (running: RunningRouterRole) => Promise<Value>): Promise<CallOutcome<Value>> {
+  async call<Value>(work: (running: RunningRouterRole) => Promise<Value>): Promise<CallOutcome<Value>> {
     const process: SupervisedProcess<RunningRouterRole> = this.#world.pickRouter(this.#random);
     const outcome = await process.call(work);
     if (outcome.kind === "died" || (outcome.kind === "error" && answerOf(outcome.error).kind === "unknown")) {
@@ -458,7 +387,7 @@ export class Client {
     return outcome;
   }
 
-  #end(operation: Operation, outcome: CallOutcome<unknown>): void {
+  end(operation: Operation, outcome: CallOutcome<unknown>): void {
     const answer: Answer =
       outcome.kind === "value"
         ? { kind: "done" }
@@ -466,11 +395,26 @@ export class Client {
           ? answerOf(outcome.error)
           : { kind: "unknown" };
     const { id, client, input } = operation;
+    this.#noteAnswer(input, answer);
     this.#world.trace.add(client, `${id} ${input.kind} ${answer.kind}`);
     this.#history.end(operation, answer);
   }
 
-  #noteVersion(version: VersionRecord): void {
+  #noteAnswer(input: Input, answer: Answer): void {
+    if (input.kind !== "put" && input.kind !== "delete") return;
+    if (answer.kind === "unknown") return this.note(`${input.kind}: outcome unknown`);
+    const refused = answer.kind === "done" ? "" : ": refused";
+    if (input.wanted === undefined && refused === "") return this.note(input.kind);
+    if (input.wanted === undefined) return;
+    this.note(input.kind === "delete" ? `delete, conditional${refused}` : `put, ${input.wanted.kind}${refused}`);
+  }
+
+  /** For the statistics of a run. */
+  note(what: string): void {
+    this.#world.coverage.note("operation", what);
+  }
+
+  noteVersion(version: VersionRecord): void {
     const tag = tagOf(version);
     if (this.#history.contents.get(tag) === undefined) {
       this.#history.violation(`bytes: ${version.key} has a version that nobody wrote: tag ${tag}`);
@@ -478,15 +422,11 @@ export class Client {
     if (version.object !== undefined) this.#history.objectOfTag.set(tag, version.object);
   }
 
-  #contentOf(version: VersionRecord): Content {
+  contentOf(version: VersionRecord): Content {
     return this.#history.contents.get(tagOf(version)) ?? [];
   }
 
-  #now(): number {
+  now(): number {
     return this.#world.client.clock.now();
   }
-}
-
-function fileTarget(bucket: string, key: string, tag: number, condition?: Condition): FileTarget {
-  return { kind: "file", bucket, key, attributes: { tag }, ...(condition === undefined ? {} : { condition }) };
 }

@@ -42,6 +42,7 @@ export class Damages {
     if (position >= inode.cache.size) return false;
     machine.disk.flipBit(path, position, random.below(8));
     this.#add(machine.name, "bit flip", path, position, 1);
+    machine.disk.onEffect("bit flip");
     return true;
   }
 
@@ -54,6 +55,7 @@ export class Damages {
       const at = Math.max(0, position + random.between(-8, 8) * imagePageSize);
       this.#add(machine.name, "misdirected from", path, position, size);
       this.#add(machine.name, "misdirected to", path, at, size);
+      machine.disk.onEffect("misdirected write");
       return at;
     };
   }

@@ -25,6 +25,7 @@ export const faultKinds = [
   "datastore requests lost",
   "datastore answers lost",
   "datastore crash",
+  "cache dropped",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];

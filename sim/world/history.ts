@@ -43,10 +43,20 @@ export interface Operation {
   answer: Answer;
 }
 
+/** A multipart upload that was neither completed nor aborted. */
+export interface OpenUpload {
+  readonly upload: string;
+  readonly bucket: string;
+  readonly key: string;
+  /** `possible`: what was sent since the last answer; one of it, or what was before, is there. */
+  readonly parts: Map<number, { readonly acknowledged: Content | undefined; readonly possible: Content[] }>;
+}
+
 export class History {
   /** By bucket NUL key. */
   readonly files = new Map<string, Operation[]>();
   readonly contents = new Map<number, Content>();
+  readonly uploads = new Map<string, OpenUpload>();
   /** The object that a tag's version refers to, where that is known. */
   readonly objectOfTag = new Map<number, number>();
   /** Reads and listings that were not as they have to be, found on the way. */
@@ -54,6 +64,12 @@ export class History {
   operationCount = 0;
   #next = 0;
   #nextTag = 1;
+
+  /** Whether another write of this file than that of `tag` was answered. */
+  isWritten(bucket: string, key: string, tag: number): boolean {
+    const operations = this.files.get(`${bucket}\0${key}`) ?? [];
+    return operations.some(({ input, answer }) => input.kind === "put" && input.tag !== tag && answer.kind === "done");
+  }
 
   newTag(content: Content): number {
     const tag = this.#nextTag++;

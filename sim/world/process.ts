@@ -31,6 +31,8 @@ export class SupervisedProcess<Running extends Closable> {
   readonly #trace: Trace;
   /** Called when the process ends, whichever way. */
   onEnd: (() => void) | undefined;
+  /** For the statistics of a run. */
+  onCut: (what: string) => void = () => undefined;
   #life = 0;
   #died = newSignal();
 
@@ -52,13 +54,13 @@ export class SupervisedProcess<Running extends Closable> {
   /** `kill -9`. */
   kill(): void {
     if (this.host === undefined) return;
-    this.#trace.add(this.name, "killed");
-    this.machine.kill(this.host);
-    this.#ended();
+    this.onCut(this.running === undefined ? "killed while it started or closed" : "killed while it ran");
+    this.#gone();
   }
 
   cutPower(): void {
     this.#trace.add(this.name, "power cut");
+    this.onCut(this.running === undefined ? "power cut while it started or closed" : "power cut while it ran");
     this.machine.cutPower("random");
     this.#ended();
   }
@@ -86,7 +88,8 @@ export class SupervisedProcess<Running extends Closable> {
     ]);
     // What nobody waits for, as the closing of a file that was not used any more, has a moment to end.
     if (outcome === "closed") await Promise.race([delay(host.clock, lastMomentMs), this.#died.promise]);
-    if (this.host === host) this.kill();
+    this.onCut(outcome === "closed" ? "closed in order" : "did not close in time");
+    if (this.host === host) this.#gone();
     return outcome;
   }
 
@@ -108,6 +111,12 @@ export class SupervisedProcess<Running extends Closable> {
     ]);
   }
 
+  #gone(): void {
+    this.#trace.add(this.name, "killed");
+    this.machine.kill(this.host!);
+    this.#ended();
+  }
+
   async #start(): Promise<void> {
     const life = ++this.#life;
     const host = this.machine.start();
@@ -123,7 +132,8 @@ export class SupervisedProcess<Running extends Closable> {
       if (life !== this.#life) return;
       this.startErrors.push(error);
       this.#trace.add(this.name, `does not start: ${messageOf(error)}`);
-      host.clock.after(restartDelayMs, () => this.kill());
+      this.onCut("does not start at first");
+      host.clock.after(restartDelayMs, () => this.#gone());
     }
   }
 

@@ -4,7 +4,7 @@ import type { Address } from "../../src/core/address.ts";
 import { type ArenaSizes, Kernel } from "../../src/core/kernel.ts";
 import { fingerprintOf, type Key } from "../../src/core/key.ts";
 import type { Depth } from "../../src/core/layout.ts";
-import type { TicketStore } from "../../src/core/ticket-store.ts";
+import type { ReclaimOutcome, TicketStore } from "../../src/core/ticket-store.ts";
 import type { Datastore } from "../../src/datastore/datastore.ts";
 import { Putter } from "../../src/putter/putter.ts";
 import { objectRequests } from "../../src/router/object-requests.ts";
@@ -139,8 +139,14 @@ export async function bootPutter(host: SimulatedHost, settings: PutterSettings):
   return { kernel, arena, store, close };
 }
 
-/** A store as a router has it, with every write seen first. */
-export function watched(store: TicketStore, onWrite: (first: number, count: number) => void): TicketStore {
+export interface StoreWatch {
+  /** Before it is handed to the store. */
+  readonly onWrite: (first: number, count: number) => void;
+  readonly onReclaimed: (outcome: ReclaimOutcome) => void;
+}
+
+/** A store as a router has it, with what is asked of it seen. */
+export function watched(store: TicketStore, { onWrite, onReclaimed }: StoreWatch): TicketStore {
   return {
     id: store.id,
     place: store.place,
@@ -153,7 +159,11 @@ export function watched(store: TicketStore, onWrite: (first: number, count: numb
     },
     read: (first, count, data, sums) => store.read(first, count, data, sums),
     readNow: (first, count, data, sums) => store.readNow(first, count, data, sums),
-    reclaim: (first, end, live, pace) => store.reclaim(first, end, live, pace),
+    async reclaim(first, end, live, pace) {
+      const outcome = await store.reclaim(first, end, live, pace);
+      onReclaimed(outcome);
+      return outcome;
+    },
     freeSpace: () => store.freeSpace(),
   };
 }

@@ -45,7 +45,8 @@ export class Streams {
     const id = /^OBJECT ([0-9A-Z]+) WRITTEN OK\n$/.exec(outcome)?.[1];
     this.#world.trace.add("stream", `${outcome.length} ${id ?? "not written"}`);
     if (id === undefined) this.unacknowledged.push(content);
-    else this.acknowledged.set(parseId<ObjectId>(id)!, { content, removal: "none" });
+    else this.#note("stream sent");
+    if (id !== undefined) this.acknowledged.set(parseId<ObjectId>(id)!, { content, removal: "none" });
   }
 
   /** What was answered until the connection ended. */
@@ -77,7 +78,10 @@ export class Streams {
         const piece = bytes.subarray(at, at + this.#random.between(1, 70_000));
         await Promise.race([connection.write(piece), closed]);
         at += piece.length;
-        if (leavesAt !== undefined && at >= leavesAt) connection.destroy();
+        if (leavesAt !== undefined && at >= leavesAt) {
+          this.#note("stream broken off");
+          connection.destroy();
+        }
         if (this.#random.chance(0.05)) await delay(clock, this.#random.fraction() * 1_500);
       }
       await connection.end();
@@ -116,6 +120,7 @@ export class Streams {
       if (at !== wanted.length) {
         this.#world.history.violation(`bytes: object ${id}, over tcp/5002, ended at ${at} of ${wanted.length}`);
       }
+      this.#note(offset === 0 ? "stream fetched" : "stream fetched from an offset");
     } catch (error) {
       const isGone = error instanceof StoreError && error.code === "NOT_FOUND";
       if (isGone && this.acknowledged.get(id)!.removal === "none") {
@@ -130,6 +135,13 @@ export class Streams {
     const object = this.acknowledged.get(id)!;
     if (object.removal === "none") object.removal = "asked";
     const outcome = await this.#world.pickRouter(this.#random).call(({ router }) => router.remove(id));
-    if (outcome.kind === "value") object.removal = "done";
+    if (outcome.kind === "value") {
+      object.removal = "done";
+      this.#note("stream removed");
+    }
+  }
+
+  #note(what: string): void {
+    this.#world.coverage.note("operation", what);
   }
 }

@@ -9,7 +9,9 @@ import { SimulatedStore } from "../datastore/simulated-store.ts";
 import { type SimulatedHost, type SimulatedMachine, Simulation } from "../simulated-host.ts";
 import type { SimulatedRandom } from "../simulated-random.ts";
 import { Damages } from "./damage.ts";
-import { keys } from "./client.ts";
+import { Coverage } from "./coverage.ts";
+import { keys } from "./files.ts";
+import { Ambushes } from "./ambushes.ts";
 import { chooseFaults, type FaultKind, type FaultRates } from "./faults.ts";
 import { History } from "./history.ts";
 import { SupervisedProcess } from "./process.ts";
@@ -20,6 +22,7 @@ import {
   responsePort,
   type RunningPutterRole,
   type RunningRouterRole,
+  type StoreWatch,
   watched,
 } from "./roles.ts";
 import { Trace } from "./trace.ts";
@@ -45,6 +48,7 @@ export class World {
   readonly damages: Damages;
   readonly rates: FaultRates;
   readonly faultCounts = new Map<FaultKind, number>();
+  readonly coverage = new Coverage();
   readonly routers: RouterProcess[] = [];
   readonly putters: PutterProcess[] = [];
   readonly store: SimulatedStore;
@@ -58,6 +62,7 @@ export class World {
   /** At greater depths each ticket is a file or nearly so: large objects take very many events. */
   readonly depths = new Set<Depth>();
   #isHealthy = false;
+  readonly #ambushes: Ambushes;
 
   constructor({ seed, without, writeTrace }: WorldOptions) {
     this.simulation = new Simulation(seed);
@@ -65,6 +70,7 @@ export class World {
     this.trace = new Trace(clock, writeTrace);
     this.random = random.fork();
     this.rates = chooseFaults(random.fork(), without);
+    this.#ambushes = new Ambushes(clock, this.random.fork());
     this.damages = new Damages((machine, what) => this.trace.add(machine, what));
     this.store = new SimulatedStore(clock, random.fork());
     this.store.onEvent = (what, changes) => this.trace.add("datastore", `${what} ${changes}`);
@@ -93,10 +99,17 @@ export class World {
     return random.pick(running.length > 0 ? running : this.routers);
   }
 
+  /** Of all machines at once, at whatever they are doing. */
+  cutAllPower(): void {
+    for (const process of this.processes) process.cutPower();
+    this.server?.crash();
+  }
+
   /** Faults end: what was cut is whole, disks do as they are told. What is down is started. */
   heal(): void {
     this.#isHealthy = true;
     this.trace.add("world", "heals");
+    this.#ambushes.clear();
     const { network } = this.simulation;
     network.endPartitions();
     for (const { machine } of this.processes) {
@@ -117,11 +130,24 @@ export class World {
     const { random } = this;
     const routerCount = isCluster ? random.between(1, 3) : 1;
     const putterCount = isCluster ? random.between(1, 3) : 0;
+    if (routerCount > 1) this.coverage.note("cluster", "several routers");
+    if (putterCount > 1) this.coverage.note("cluster", "several putters");
+    this.coverage.note(
+      "cluster",
+      isCluster ? "datastore on a machine of its own" : "datastore in the router's process",
+    );
     const addresses = Array.from({ length: putterCount }, (_, index) => ({
       host: `putter-${index}`,
       port: putterPort,
     }));
     const idleTimeoutMs = random.pick([2_000, 20_000, 120_000]);
+    const watch: StoreWatch = {
+      onWrite: (first, count) => this.ids.noteWrite(first, count),
+      onReclaimed: ({ volumesUnlinked, volumesRewritten }) => {
+        if (volumesUnlinked > 0) this.coverage.note("process", "reclaimed a volume by unlinking it");
+        if (volumesRewritten > 0) this.coverage.note("process", "reclaimed a volume by writing it anew");
+      },
+    };
     for (let index = 0; index < routerCount; index++) {
       const machine = this.#machine(`router-${index}`);
       const depth = this.#depth();
@@ -132,38 +158,41 @@ export class World {
           depth,
           putters: addresses,
           openDatastore: (opening) => this.#openDatastore(opening),
-          watch: (store) => watched(store, (first, count) => this.ids.noteWrite(first, count)),
+          watch: (store) => watched(store, watch),
           reclaim: { intervalMs: this.reclaimIntervalMs, openDeadMin: 1, deadShareMin: 0.2, rate: 1e9 },
           openVolumesMax: this.openVolumesMax,
           idleTimeoutMs,
         }),
       );
       // In the process, the datastore ends with it.
+      process.onCut = (what) => this.coverage.note("process", what);
       if (!isCluster) process.onEnd = () => this.store.crash();
       this.routers.push(process);
     }
     const respondTo =
-      routerCount === 1 && random.chance(0.3) ? { host: this.routers[0]!.name, port: responsePort } : undefined;
+      routerCount === 1 && random.chance(0.6) ? { host: this.routers[0]!.name, port: responsePort } : undefined;
+    if (respondTo !== undefined && putterCount > 0) this.coverage.note("cluster", "responses over tcp/5002");
     for (const { host: name } of addresses) {
       const machine = this.#machine(name);
       const depth = this.#depth();
-      this.putters.push(
-        new SupervisedProcess(machine, this.trace, (host) =>
-          bootPutter(host, {
-            key: simulationKey,
-            arena: { tiny: 8, block: 12, group: 1 },
-            depth,
-            respondTo,
-            openVolumesMax: this.openVolumesMax,
-            idleTimeoutMs,
-          }),
-        ),
+      const process: PutterProcess = new SupervisedProcess(machine, this.trace, (host) =>
+        bootPutter(host, {
+          key: simulationKey,
+          arena: { tiny: 8, block: 12, group: 1 },
+          depth,
+          respondTo,
+          openVolumesMax: this.openVolumesMax,
+          idleTimeoutMs,
+        }),
       );
+      process.onCut = (what) => this.coverage.note("process", what);
+      this.putters.push(process);
     }
   }
 
   #depth(): Depth {
     const depth: Depth = this.random.chance(0.75) ? 2 : this.random.pick([3, 4] as const);
+    this.coverage.note("cluster", `depth ${depth}`);
     this.damages.noteLayout(depth);
     this.depths.add(depth);
     return depth;
@@ -171,8 +200,11 @@ export class World {
 
   #machine(name: string): SimulatedMachine {
     const machine = this.simulation.machine(name, { direct: this.random.chance(0.8) });
-    machine.disk.onEvent = ({ operation, path, phase, position = 0, size = 0 }) =>
+    machine.disk.onEvent = ({ operation, path, phase, position = 0, size = 0 }) => {
       this.trace.add(name, `${operation} ${phase} ${path} ${position} ${size}`);
+      this.#ambushes.noteEvent(name);
+    };
+    machine.disk.onEffect = (effect) => this.coverage.note("disk", effect);
     return machine;
   }
 
@@ -185,7 +217,12 @@ export class World {
   }
 
   #watchNetwork(): void {
-    this.simulation.network.onEvent = (what, from, to, size) => this.trace.add(to, `${what} from ${from} ${size}`);
+    this.simulation.network.onEvent = (what, from, to, size) => {
+      this.trace.add(to, `${what} from ${from} ${size}`);
+      this.#ambushes.noteEvent(to);
+      this.#ambushes.noteEvent(from);
+    };
+    this.simulation.network.onEffect = (effect) => this.coverage.note("network", effect);
   }
 
   // ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,19 +251,21 @@ export class World {
     const { machine } = process;
     const { disk } = machine;
     this.faultCounts.set(kind, (this.faultCounts.get(kind) ?? 0) + 1);
+    this.coverage.note("fault", kind);
     this.trace.add(machine.name, `fault: ${kind}`);
-    const fails = (operation: "sync" | "read" | "write", path: RegExp): void =>
-      void disk.faults.push({ operation, path, code: "EIO", count: random.pick([1, 1, 2, 4]) });
+    const fails = (operation: "sync" | "read" | "write", path: RegExp): void => {
+      const lateMs = operation === "sync" && random.chance(0.5) ? random.between(10, 2_000) : 0;
+      disk.faults.push({ operation, path, code: "EIO", count: random.pick([1, 1, 2, 4]), lateMs });
+    };
     switch (kind) {
       case "kill":
-        return process.kill();
+        return this.#ambushes.lay(machine.name, () => process.kill());
       case "power cut":
-        return process.cutPower();
+        return this.#ambushes.lay(machine.name, () => process.cutPower());
       case "restart":
         return void process.stop(15_000).then(() => process.start());
       case "clock jump":
-        machine.wallOffsetMs += (random.fraction() * 2 - 1) * random.pick([1_000, 100_000, 1e8]);
-        return;
+        return this.#moveClock(machine);
       case "sync fails":
         return fails("sync", /\/(obj|sum)(\.new)?$/);
       case "read fails":
@@ -250,9 +289,9 @@ export class World {
       case "misdirected write":
         return this.damages.misdirectNext(machine, random);
       case "connections cut":
-        return network.cut(random.chance(0.5) ? clientMachine : machine.name);
+        return this.#ambushes.lay(machine.name, () => network.cut(random.chance(0.5) ? clientMachine : machine.name));
       case "half-open":
-        network.silence(machine.name);
+        this.#ambushes.lay(machine.name, () => network.silence(machine.name));
         return this.#later(30_000, () => network.unsilence(machine.name));
       case "partition":
         for (const other of this.processes) {
@@ -273,7 +312,15 @@ export class World {
         return this.#later(8_000, () => this.#healDatastore());
       case "datastore crash":
         return this.server === undefined ? process.kill() : this.server.crash();
+      case "cache dropped":
+        return disk.dropCaches();
     }
+  }
+
+  #moveClock(machine: SimulatedMachine): void {
+    const ms = (this.random.fraction() * 2 - 1) * this.random.pick([1_000, 100_000, 1e8]);
+    this.coverage.note("process", ms < 0 ? "clock jumps back" : "clock jumps ahead");
+    machine.wallOffsetMs += ms;
   }
 
   #later(maxMs: number, call: () => void): void {
