@@ -117,7 +117,7 @@ describe("the embedded datastore", () => {
     await file.close();
     await expect(openHere()).rejects.toMatchObject({
       code: "INCOMPATIBLE",
-      message: expect.stringMatching(/format 7.* knows 1/) as string,
+      message: expect.stringMatching(/format 7.* knows 2/) as string,
     });
   });
 

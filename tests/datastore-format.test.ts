@@ -101,7 +101,12 @@ describe("the datastore's records", () => {
       const found = [...file.range("\u0001", "\u00ff", Number.MAX_SAFE_INTEGER)];
       await file.close();
       const texts = found.map(({ key, value }) => [Buffer.from(key, "latin1").toString("utf8"), value]);
-      expect(Object.fromEntries(texts)).toEqual({ ...records, cjournal: "19" });
+      expect(Object.fromEntries(texts)).toEqual({
+        ...records,
+        mformat: "2",
+        mchecksums: '{"all":true}',
+        cjournal: "19",
+      });
     } finally {
       await rm(directory, { recursive: true });
     }

@@ -7,13 +7,14 @@
 import { messageOf, StoreError } from "../core/errors.ts";
 import type { Clock, Disk, Log } from "../env/host.ts";
 import type { Datastore } from "./datastore.ts";
+import { DamageLog, runbook, storeErrorOf } from "./embedded-errors.ts";
+import { admitFormat, ChecksumUpgrade, isUnused, makeFormat, upgradeFormat } from "./embedded-format.ts";
 import { EmbeddedTransaction } from "./embedded-transaction.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { History, refuseLost, type SnapshotSettings, type SnapshotStatus } from "./history.ts";
-import { commitKey, formatKey, restoredKey } from "./keys.ts";
+import { commitKey, restoredKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
 import { checkLmdbFile } from "./lmdb-header.ts";
-import { formatVersion } from "./records.ts";
 import type { Backend, Reader, Transaction } from "./transaction.ts";
 import { TransactionalDatastore } from "./transactional.ts";
 
@@ -42,11 +43,12 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore>
   const file = openFile(directory, durability);
   let history: History | undefined;
   try {
-    const isNew = file.get(formatKey) === undefined;
+    const isNew = isUnused(file, directory);
     if (disk !== undefined && snapshots !== undefined) {
       await refuseLost(disk, snapshots.directory, directory, isNew);
     }
-    checkFormat(file, directory);
+    if (isNew) makeFormat(file, 1);
+    else if (admitFormat(file, directory).format === 1) upgradeFormat(file);
     const isRestored = disk !== undefined && (await noteRestored(file, disk, directory));
     await disk?.syncDirectory(directory);
     if (disk !== undefined && snapshots !== undefined) {
@@ -64,6 +66,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore>
 /** For reading what another process commits, which has it open already. Every read sees all that was committed before. */
 export function openEmbeddedReader(options: Omit<EmbeddedOptions, "disk" | "snapshots">): Datastore {
   const file = openFile(options.directory, options.durability, true);
+  admitFormat(file, options.directory);
   return TransactionalDatastore.openReader(new EmbeddedReader(file, options), options.clock);
 }
 
@@ -72,6 +75,8 @@ class EmbeddedBackend implements Backend {
   readonly durabilityGap: string | undefined;
   readonly #file: LmdbFile;
   readonly #log: Log;
+  readonly #damage: DamageLog;
+  readonly #upgrade: ChecksumUpgrade | undefined;
   readonly #reader: Reader;
   readonly #group: GroupCommit;
   readonly #history: History | undefined;
@@ -89,6 +94,8 @@ class EmbeddedBackend implements Backend {
     this.durabilityGap = gapOf(durability);
     this.#file = file;
     this.#log = log;
+    this.#damage = new DamageLog(log);
+    if (file.acceptsUnchecked) this.#upgrade = new ChecksumUpgrade(file, clock, log);
     this.#reader = new EmbeddedTransaction(file, false);
     if (history !== undefined) this.snapshots = () => history.status();
     this.#group = new GroupCommit({ transact: (body) => this.#transact(body) }, clock);
@@ -99,7 +106,7 @@ class EmbeddedBackend implements Backend {
     try {
       return operation(this.#reader);
     } catch (error) {
-      throw storeErrorOf(error);
+      throw this.#damage.noted(error);
     }
   }
 
@@ -108,7 +115,7 @@ class EmbeddedBackend implements Backend {
       try {
         return operation(transaction);
       } catch (error) {
-        throw storeErrorOf(error);
+        throw this.#damage.noted(error);
       }
     });
   }
@@ -117,6 +124,7 @@ class EmbeddedBackend implements Backend {
     if (this.#isClosed) return;
     this.#group.close();
     this.#isClosed = true;
+    this.#upgrade?.close();
     await this.#history?.close();
     await this.#file.close();
   }
@@ -149,10 +157,12 @@ class EmbeddedReader implements Backend {
   readonly description: string;
   readonly durabilityGap: string | undefined;
   readonly #file: LmdbFile;
+  readonly #damage: DamageLog;
   readonly #reader: Reader;
   #isClosed = false;
 
-  constructor(file: LmdbFile, options: Pick<EmbeddedOptions, "directory" | "durability">) {
+  constructor(file: LmdbFile, options: Pick<EmbeddedOptions, "directory" | "durability" | "log">) {
+    this.#damage = new DamageLog(options.log);
     this.description = describe(options.directory);
     this.durabilityGap = gapOf(options.durability);
     this.#file = file;
@@ -165,7 +175,7 @@ class EmbeddedReader implements Backend {
       this.#file.refresh();
       return operation(this.#reader);
     } catch (error) {
-      throw storeErrorOf(error);
+      throw this.#damage.noted(error);
     }
   }
 
@@ -181,8 +191,6 @@ class EmbeddedReader implements Backend {
 }
 
 // ── opening, and what can go wrong ──────────────────────────────────────────────────────────────────────────────────
-
-const runbook = "run data-putter restore, see docs/runbooks/restore-the-datastore.md";
 
 function describe(directory: string): string {
   return `embedded, in ${directory}`;
@@ -204,19 +212,6 @@ function openFile(directory: string, durability: "disk" | "os", readOnly = false
   }
 }
 
-function checkFormat(file: LmdbFile, directory: string): void {
-  const found = file.get(formatKey);
-  if (found === undefined) {
-    file.transact(() => {
-      file.put(formatKey, String(formatVersion));
-      file.put(commitKey, "1");
-    });
-  } else if (Number(found) !== formatVersion) {
-    const message = `datastore in ${directory} has format ${found}, this program knows ${formatVersion}`;
-    throw new StoreError("INCOMPATIBLE", `${message}: use the version that made it, or a newer one`);
-  }
-}
-
 /** Whoever puts a copy back leaves a file `restored` beside it (docs/runbooks/restore-the-datastore.md). */
 async function noteRestored(file: LmdbFile, disk: Disk, directory: string): Promise<boolean> {
   const names = (await disk.list(directory)) ?? [];
@@ -224,28 +219,4 @@ async function noteRestored(file: LmdbFile, disk: Disk, directory: string): Prom
   file.transact(() => file.put(restoredKey, "{}"));
   await disk.unlink(`${directory}/restored`);
   return true;
-}
-
-/** LMDB's own codes (lmdb.h), and the system's. */
-const errorCodes: ReadonlyMap<number, StoreError["code"]> = new Map<number, StoreError["code"]>([
-  [-30797, "DAMAGED"],
-  [-30796, "DAMAGED"],
-  [-30795, "UNAVAILABLE"],
-  [-30794, "INCOMPATIBLE"],
-  [-30793, "DAMAGED"],
-  [-30792, "NO_SPACE"],
-  // What a transaction says of itself after it met a page that it could not use.
-  [-30782, "DAMAGED"],
-  [-30779, "DAMAGED"],
-  [28, "NO_SPACE"],
-  [122, "NO_SPACE"],
-]);
-
-/** Errors of LMDB and of the system as StoreErrors; what is neither is a bug, or for the group to judge, and stays. */
-function storeErrorOf(error: unknown): unknown {
-  const number = (error as { code?: unknown }).code;
-  if (error instanceof StoreError || typeof number !== "number") return error;
-  const code = errorCodes.get(number) ?? "UNAVAILABLE";
-  const hint = code === "DAMAGED" ? `; ${runbook}` : "";
-  return new StoreError(code, `the datastore failed: ${messageOf(error)}${hint}`, { cause: error });
 }

@@ -9,6 +9,7 @@ import { messageOf, StoreError } from "../core/errors.ts";
 import * as limits from "../core/limits.ts";
 import type { OpenAppendFile } from "../env/append-file.ts";
 import type { Clock, Disk, Log, Timer } from "../env/host.ts";
+import { admitFormat } from "./embedded-format.ts";
 import { closedAt, Journal, readHeader } from "./journal.ts";
 import { commitKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
@@ -207,6 +208,7 @@ export class History {
         if (this.#isStopped) throw new StoreError("ABORTED", "stopped");
         return new Promise((resolve) => clock.soon(resolve));
       };
+      admitFormat(copy, part);
       const records = await checkRecords(copy, false, pause);
       const commit = Number(copy.get(commitKey) ?? 0);
       if (commit > this.#commit) throw new StoreError("DAMAGED", `the copy has commit ${commit} of ${this.#commit}`);

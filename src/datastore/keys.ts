@@ -42,6 +42,8 @@ export const Table = {
 } as const;
 
 export const formatKey = `${Table.meta}format`;
+/** Whether each record has a checksum (embedded only). */
+export const checksumsKey = `${Table.meta}checksums`;
 /** The next ObjectID and the next volume. */
 export const allocationKey = `${Table.meta}allocation`;
 

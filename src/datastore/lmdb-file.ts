@@ -1,5 +1,6 @@
 /**
- * The one LMDB file that holds everything: keys are byte strings, values texts. Nothing else imports lmdb.
+ * The one LMDB file that holds everything: keys are byte strings, values texts, each stored with a checksum that every
+ * read verifies (checked-values.ts). Nothing else imports lmdb.
  *
  * What makes a commit durable (tests/datastore-durability.test.ts watches the system calls): a synchronous transaction
  * without `overlappingSync` writes its pages, waits for fdatasync, and writes the page that makes them valid through a
@@ -8,13 +9,17 @@
  * The address space reserved for the map is no memory; past it lmdb-js maps the file again, twice as large.
  */
 import { createRequire } from "node:module";
+import { StoreError } from "../core/errors.ts";
+import { CheckedValues, type SealedValue } from "./checked-values.ts";
+import { formatKey } from "./keys.ts";
 
 /** What is used of lmdb-js. Its own declarations do not pass this compiler's checks, so they are not imported. */
 interface Database {
-  getString(key: string): string | undefined;
-  put(key: string, value: string): unknown;
+  /** What values are is known to CheckedValues: `true` stands for the last one. */
+  get(key: string): true | undefined;
+  put(key: string, value: SealedValue): unknown;
   remove(key: string): unknown;
-  getRange(options: { start: string; end: string; limit?: number }): Iterable<{ key: string; value: string }>;
+  getRange(options: { start: string; end: string; limit?: number }): Iterable<{ key: string }>;
   transactionSync(body: () => void): void;
   resetReadTxn(): void;
   backup(directory: string, compact: boolean): Promise<void>;
@@ -23,13 +28,12 @@ interface Database {
 /** Node's own methods, which its declarations leave out: half the price of `write` and `toString`. */
 interface FastBuffer extends Buffer {
   latin1Write(text: string, start: number): number;
-  utf8Write(text: string, start: number): number;
   latin1Slice(start: number, end: number): string;
-  utf8Slice(start: number, end: number): string;
 }
 const lmdb = createRequire(import.meta.url)("lmdb") as { open(options: object): Database };
 
-const scratchSize = 65_536;
+/** Sorts behind every key. */
+const afterAll = "\u00ff\u00ff";
 const mapSizeUsual = 64 * 2 ** 30;
 
 export interface LmdbOptions {
@@ -42,14 +46,25 @@ export interface LmdbOptions {
 }
 
 export class LmdbFile {
+  readonly #values = new CheckedValues();
   readonly #database: Database;
 
   constructor(options: LmdbOptions) {
-    this.#database = openDatabase(options);
+    this.#database = openDatabase(options, this.#values);
   }
 
+  /** Takes records without checksums as they are: the datastore was made when there were none (embedded-format.ts). */
+  get acceptsUnchecked(): boolean {
+    return this.#values.acceptsUnchecked;
+  }
+
+  set acceptsUnchecked(isAccepted: boolean) {
+    this.#values.acceptsUnchecked = isAccepted;
+  }
+
+  /** DAMAGED, as `range`, where a record is not what was put. */
   get(key: string): string | undefined {
-    return this.#database.getString(key);
+    return this.#database.get(key) === undefined ? undefined : this.#values.open(key);
   }
 
   /** Lets the next read see what other processes have committed: lmdb-js keeps its view for a millisecond or more. */
@@ -59,7 +74,7 @@ export class LmdbFile {
 
   /** Within `transact` only. */
   put(key: string, value: string): void {
-    this.#database.put(key, value);
+    this.#database.put(key, this.#values.seal(key, value));
   }
 
   delete(key: string): void {
@@ -68,6 +83,39 @@ export class LmdbFile {
 
   /** Records in order, from `start` on, before `end`. */
   range(start: string, end: string, limit: number): Iterable<{ key: string; value: string }> {
+    return this.#opened(this.#keys(start, end, limit));
+  }
+
+  *#opened(keys: Iterable<{ key: string }>): Generator<{ key: string; value: string }> {
+    for (const { key } of keys) yield { key, value: this.#values.open(key) };
+  }
+
+  /**
+   * Looks at so many records from `start` on, whatever they hold; the key of the last one, undefined where there is none.
+   * Tells of each that has no checksum, or a wrong one.
+   */
+  inspect(
+    start: string,
+    limit: number,
+    tell: (key: string, found: "unchecked" | StoreError) => void,
+  ): string | undefined {
+    let last: string | undefined;
+    for (const { key } of this.#keys(start, afterAll, limit)) {
+      last = key;
+      if (key === formatKey) continue;
+      try {
+        this.#values.open(key);
+        if (!this.#values.isChecked) tell(key, "unchecked");
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        tell(key, error);
+      }
+    }
+    return last;
+  }
+
+  /** With each key, its value is taken: to be opened before the next. */
+  #keys(start: string, end: string, limit: number): Iterable<{ key: string }> {
     return this.#database.getRange(limit === Number.MAX_SAFE_INTEGER ? { start, end } : { start, end, limit });
   }
 
@@ -89,12 +137,13 @@ export class LmdbFile {
   }
 }
 
-function openDatabase({ directory, sync, mapSize = mapSizeUsual, readOnly = false }: LmdbOptions): Database {
+function openDatabase(options: LmdbOptions, values: CheckedValues): Database {
+  const { directory, sync, mapSize = mapSizeUsual, readOnly = false } = options;
   return lmdb.open({
     path: directory,
     noSubdir: false,
     keyEncoder: { writeKey, readKey },
-    encoder: textEncoder(),
+    encoder: valueEncoder(values),
     maxDbs: 1,
     mapSize,
     maxReaders: 64,
@@ -115,20 +164,15 @@ function readKey(target: FastBuffer, start: number, end: number): string {
   return target.latin1Slice(start, end);
 }
 
-/** Texts by way of one buffer: within a transaction, lmdb-js has copied the bytes when `put` returns. */
-function textEncoder(): object {
-  const scratch = Buffer.allocUnsafeSlow(scratchSize) as FastBuffer & { start: number; end: number };
-  scratch.start = 0;
+/** Within a transaction, lmdb-js has copied the bytes when `put` returns, so one memory serves all values. */
+function valueEncoder(values: CheckedValues): object {
   return {
     copyBuffers: true,
-    encode(text: string): Buffer {
-      if (text.length * 3 > scratchSize) return Buffer.from(text, "utf8");
-      scratch.end = scratch.utf8Write(text, 0);
-      return scratch;
-    },
-    // Given a Buffer, or a plain Uint8Array of the map where the value is large.
-    decode(bytes: Uint8Array, size: number): string {
-      return (Buffer.prototype as FastBuffer).utf8Slice.call(bytes, 0, size);
+    encode: (value: SealedValue): Buffer => value,
+    // Given a Buffer, or a plain Uint8Array of the map where the value is large; `length` is that of the value.
+    decode(bytes: Uint8Array): true {
+      values.take(bytes, bytes.length);
+      return true;
     },
   };
 }

@@ -14,7 +14,7 @@ import {
 import { objectKey, orderText, textOf } from "./keys.ts";
 import type { Reader } from "./transaction.ts";
 
-/** Of all records. A datastore with a higher one is refused; see docs/formats/datastore.md for what each one changed. */
+/** Of records in Redis; those of the embedded datastore have checksums, too (embedded-format.ts). A datastore with a higher one is refused. */
 export const formatVersion = 1;
 
 export interface StoredBucket {
@@ -114,6 +114,11 @@ export interface StoredLease {
 export interface StoredAllocation {
   readonly object: number;
   readonly volume: number;
+}
+
+/** `all` is false while records of format 1 wait for theirs. */
+export interface StoredChecksums {
+  readonly all: boolean;
 }
 
 /** Ids and volumes from which on nothing was handed out, where that is known. */

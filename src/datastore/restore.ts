@@ -7,12 +7,13 @@
 import { messageOf, StoreError } from "../core/errors.ts";
 import { restoreGroupsMax } from "../core/limits.ts";
 import type { Clock, Disk } from "../env/host.ts";
-import { allocationKey, commitKey, formatKey, restoredKey } from "./keys.ts";
+import { addChecksums, admitFormat, makeFormat } from "./embedded-format.ts";
+import { allocationKey, commitKey, restoredKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
 import { checkLmdbFile } from "./lmdb-header.ts";
 import { readGroups, readHeader } from "./journal.ts";
 import type { Group } from "./journal-format.ts";
-import { formatVersion, type StoredAllocation, type StoredRestored } from "./records.ts";
+import { type StoredAllocation, type StoredRestored } from "./records.ts";
 import { type Lost, type NewerVersion, VersionChanges } from "./restored-versions.ts";
 import { checkRecords, listJournals, listSnapshots, readDescription, readWhole, timeText } from "./snapshot-files.ts";
 
@@ -105,10 +106,7 @@ async function copyBase(
   await removeFresh(disk, fresh);
   await disk.makeDirectory(fresh);
   const file = new LmdbFile({ directory: fresh, sync: false });
-  file.transact(() => {
-    file.put(formatKey, String(formatVersion));
-    file.put(commitKey, String(header.after));
-  });
+  makeFormat(file, header.after);
   await file.close();
   return { base: { name: undefined, commit: header.after }, passedOver };
 }
@@ -135,11 +133,9 @@ async function copyGood(disk: Disk, path: string, fresh: string): Promise<number
   if (!(await checkLmdbFile(disk, target))) throw new StoreError("DAMAGED", `${path} is empty`);
   const file = new LmdbFile({ directory: fresh, sync: false });
   try {
+    const { all } = admitFormat(file, path);
     await checkRecords(file, true);
-    const format = file.get(formatKey);
-    if (format !== String(formatVersion)) {
-      throw new StoreError("INCOMPATIBLE", `${path} has format ${format}, this program knows ${formatVersion}`);
-    }
+    if (!all) addChecksums(file);
     return Number(file.get(commitKey) ?? 0);
   } finally {
     await file.close();
