@@ -70,7 +70,7 @@ async function filesBelow(directory: string): Promise<{ readonly name: string; r
   );
 }
 
-async function found(directory: string, needle: Uint8Array | string): Promise<boolean> {
+async function found(directory: string, needle: Buffer | string): Promise<boolean> {
   return (await filesBelow(directory)).some(({ bytes }) => bytes.includes(needle));
 }
 
