@@ -83,6 +83,7 @@ interface StoreStatus {
   readonly putters?: readonly { readonly available: boolean; readonly freeSpace?: number }[];
   readonly tickets?: { readonly [name: string]: number };
   readonly volumes?: { readonly [name: string]: number };
+  readonly reads?: { readonly [name: string]: number };
   readonly responses?: { readonly [name: string]: number };
   readonly reclaim?: { readonly [name: string]: unknown };
   readonly snapshots?: { readonly count: number; readonly newestAt?: number; readonly lastError?: string };
@@ -108,6 +109,7 @@ function tellStore(tell: Tell, known: RouterStatus | undefined): void {
     [status.tickets, "syncedWrites", "synced_writes_total", "Writes that shared them: by syncs_total, the group size"],
     [status.tickets, "ticketsWritten", "tickets_written_total", "Tickets written"],
     [status.tickets, "ticketsRefused", "tickets_refused_total", "Tickets refused"],
+    [status.reads, "damaged", "damaged_reads_total", "Reads that ended because what is stored is damaged: run verify"],
     [status.responses, "dropped", "responses_dropped_total", "Responses for tickets that nobody awaits"],
     [status.reclaim, "volumesUnlinked", "reclaim_volumes_unlinked_total", "Volumes removed, nothing in them was live"],
     [status.reclaim, "volumesRewritten", "reclaim_volumes_rewritten_total", "Volumes rewritten with what was live"],
