@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { StoreError } from "../src/core/errors.ts";
@@ -12,6 +13,7 @@ import { now, refused, Writer } from "../src/datastore/fixture.contract.ts";
 import { GroupCommit } from "../src/datastore/group-commit.ts";
 import { LmdbFile } from "../src/datastore/lmdb-file.ts";
 import type { Transaction } from "../src/datastore/transaction.ts";
+import type { Timer } from "../src/env/host.ts";
 import { nodeClock } from "../src/env/node-clock.ts";
 import { nodeDisk } from "../src/env/node-disk.ts";
 import { silentLog } from "../src/env/node-log.ts";
@@ -179,7 +181,12 @@ describe.skipIf(!isRoot)("the embedded datastore on a full disk", () => {
   });
 
   test("refuses what does not fit as NO_SPACE, keeps what it has, and works on when there is room", async () => {
-    const store = await openHere({ directory: join(mounted, "store") });
+    let later: (() => void)[] = [];
+    const after = (_delayMs: number, call: () => void): Timer => {
+      later.push(call);
+      return { cancel: () => void (later = later.filter((each) => each !== call)) };
+    };
+    const store = await openHere({ directory: join(mounted, "store"), clock: { ...nodeClock, after } });
     const writer = new Writer(store);
     await store.createBucket("bucket", {}, now);
     await writeFile(join(mounted, "ballast"), Buffer.alloc(2_000_000));
@@ -190,8 +197,14 @@ describe.skipIf(!isRoot)("the embedded datastore on a full disk", () => {
       const results = await Promise.allSettled(names.map((name) => writer.put("bucket", name)));
       const failures = results.filter((result) => result.status === "rejected");
       for (const failure of failures) expect(failure.reason).toMatchObject({ code: "NO_SPACE" });
-      if (failures.length > 0) failedRounds++;
-      else kept.push(...names);
+      if (failures.length > 0) {
+        failedRounds++;
+        // Until some time has passed nothing is tried.
+        await refused(store.createBucket("other", {}, now), "NO_SPACE");
+        expect(later).toHaveLength(1);
+        later.shift()!();
+        await setImmediate();
+      } else kept.push(...names);
     }
     expect(failedRounds).toBe(5);
     expect(kept.length).toBeGreaterThan(100);

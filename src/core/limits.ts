@@ -257,3 +257,18 @@ export const upgradeRecordsMax = 500;
 export const upgradePauseMs = 20;
 /** Damaged records that are logged, each once; further ones are only answered as errors. */
 export const damagedRecordsLogged = 1_000;
+/** After a commit that the disk refused the next one is let through so much later, doubled from the first to the last. */
+export const commitRetryMinMs = 1_000;
+export const commitRetryMaxMs = 30_000;
+/** Not before the disk has taken a file of that size; it is tried so often. */
+export const commitProbeSize = 65_536;
+export const commitProbeMs = 1_000;
+
+/** A peer that connects and has not done its TLS handshake after so long is refused. */
+export const tlsHandshakeMs = 10_000;
+/** Who speaks no TLS where it must has so long to read that it must. */
+export const tlsRefusalMs = 1_000;
+/** Bytes that may wait on either way between a socket and TLS. */
+export const tlsBufferSize = 65_536;
+/** Refused connections are told of in the log at most so often, those between by their number. */
+export const refusalLogMs = 10_000;

@@ -29,6 +29,12 @@ export function storeErrorOf(error: unknown): unknown {
   return new StoreError(code, `the datastore failed: ${messageOf(error)}${hint}`, { cause: error });
 }
 
+/** Whether it is the system that refused: LMDB's own codes are negative. */
+export function isOfTheDisk(error: unknown): boolean {
+  const number = (error as { code?: unknown }).code;
+  return typeof number === "number" && number > 0;
+}
+
 /** Logs damage, each kind of it once: what is asked for again and again must not fill the log. */
 export class DamageLog {
   readonly #log: Log;

@@ -6,8 +6,9 @@
  */
 import { messageOf, StoreError } from "../core/errors.ts";
 import type { Clock, Disk, Log } from "../env/host.ts";
+import { CommitBreaker, probeDisk } from "./commit-breaker.ts";
 import type { Datastore } from "./datastore.ts";
-import { DamageLog, runbook, storeErrorOf } from "./embedded-errors.ts";
+import { DamageLog, isOfTheDisk, runbook, storeErrorOf } from "./embedded-errors.ts";
 import { admitFormat, ChecksumUpgrade, isUnused, makeFormat, upgradeFormat } from "./embedded-format.ts";
 import { EmbeddedTransaction } from "./embedded-transaction.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -76,6 +77,7 @@ class EmbeddedBackend implements Backend {
   readonly #file: LmdbFile;
   readonly #log: Log;
   readonly #damage: DamageLog;
+  readonly #breaker: CommitBreaker;
   readonly #upgrade: ChecksumUpgrade | undefined;
   readonly #reader: Reader;
   readonly #group: GroupCommit;
@@ -87,7 +89,10 @@ class EmbeddedBackend implements Backend {
   /** Said once, not for every group that fails for the same reason. */
   #lastFailure: StoreError["code"] | undefined;
 
-  constructor(file: LmdbFile, { directory, clock, durability, log }: EmbeddedOptions, history: History | undefined) {
+  constructor(file: LmdbFile, options: EmbeddedOptions, history: History | undefined) {
+    const { directory, clock, durability, log, disk } = options;
+    const probe = async (): Promise<void> => disk && probeDisk(disk, directory);
+    this.#breaker = new CommitBreaker({ clock, log, probe });
     this.#history = history;
     this.#commit = Number(file.get(commitKey) ?? 0);
     this.description = describe(directory);
@@ -125,11 +130,13 @@ class EmbeddedBackend implements Backend {
     this.#group.close();
     this.#isClosed = true;
     this.#upgrade?.close();
+    this.#breaker.close();
     await this.#history?.close();
     await this.#file.close();
   }
 
   #transact(body: (transaction: EmbeddedTransaction) => void): void {
+    this.#breaker.check();
     try {
       const transaction = new EmbeddedTransaction(this.#file, true);
       const commit = this.#commit + 1;
@@ -140,10 +147,12 @@ class EmbeddedBackend implements Backend {
       });
       this.#lastFailure = undefined;
       if (transaction.changes.length === 0) return;
+      this.#breaker.worked();
       this.#commit = commit;
       this.#history?.append(commit, transaction.changes);
     } catch (error) {
       const failure = storeErrorOf(error);
+      if (isOfTheDisk(error) && failure instanceof StoreError) this.#breaker.failed(failure);
       if (failure instanceof StoreError && failure.code !== this.#lastFailure) {
         this.#log.error("a commit to the datastore failed", { code: failure.code, reason: messageOf(error) });
         this.#lastFailure = failure.code;
