@@ -13,7 +13,8 @@ export const verify: Command = {
   operands: "[OBJECT...]",
   summary: "read and check everything, or some objects; print what is damaged",
   description: `The router reads each ticket from disk and checks it against its keyed checksum. Each damaged one is a line: object, offset
-in the object, TicketID, kind (absent, corrupt), volume, where. The exit code is 1 if anything is damaged.`,
+in the object, TicketID, kind (absent, corrupt, unreadable), volume, where. After them comes what refers to the damaged
+objects: bucket, key and version, or the part of an upload. The exit code is 1 if anything is damaged.`,
   examples: [
     ["verify", "the whole store"],
     ["verify 1A 1B", "two objects"],
@@ -63,9 +64,11 @@ async function check(
   try {
     for await (const part of client.ask("verify", id === undefined ? {} : { a: id, b: 1 })) {
       if (part.kind !== "json") continue;
-      last = part.value as VerifyProgress;
-      await showDamages(context, (part.value as VerifyProgress).damages, progress);
-      totals.damages += (part.value as VerifyProgress).damages.length;
+      const told = part.value as VerifyProgress;
+      last = told;
+      await showDamages(context, told.damages, progress);
+      await showNames(context, told.names ?? [], progress);
+      totals.damages += told.damages.length;
       progress.advance(last.tickets);
     }
   } finally {
@@ -92,6 +95,24 @@ async function showDamages(
     else {
       const { object, offset, ticket, kind, volume, place } = damage;
       await output.line(`object ${object}  offset ${offset}  ticket ${ticket}  ${kind}  volume ${volume} of ${place}`);
+    }
+  }
+}
+
+async function showNames(
+  { settings, output }: CommandContext,
+  names: NonNullable<VerifyProgress["names"]>,
+  progress: Progress,
+): Promise<void> {
+  if (names.length > 0) progress.clear();
+  for (const name of names) {
+    if (settings.has("json")) await output.json(name);
+    else {
+      const { object, offset, bucket, key, version, upload, part } = name;
+      const what = version === undefined ? `part ${part} of upload ${upload} of` : `version ${version} of`;
+      // A key can have line breaks in it, and a terminal's control characters.
+      const where = JSON.stringify(`${bucket}/${key}`);
+      await output.line(`object ${object}  is at byte ${offset} of ${what} ${where}`);
     }
   }
 }

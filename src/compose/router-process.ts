@@ -144,7 +144,7 @@ async function compose(
       fingerprint,
       counts,
       greeting: () => ({ role: "router", id: directory.id }),
-      handle: encryptionKeyRequests(keyring, userRequests(accounts, sealing, objectRequests(router, status))),
+      handle: encryptionKeyRequests(keyring, userRequests(accounts, sealing, objectRequests(router, status, host.log))),
       putters: () => putters.found,
     });
   const open = (option: string, port: number | undefined, opening: (port: number) => Promise<Port>) =>

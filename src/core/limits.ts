@@ -50,6 +50,11 @@ export const companyTicketMax = 16;
 /** A group that so many tickets have arrived of waits so long for the next bytes before it is written in pieces. */
 export const patientTicketCount = 128;
 export const groupPatienceMs = 5;
+/**
+ * A ticket connection that found no room for so long, because the disk is slower than what is sent, has further tickets
+ * answered `busy` until there is. Less than `responseTimeoutMs`: a router hears this rather than nothing.
+ */
+export const ticketWaitMs = 10_000;
 /** Keep this much of the file system free, so that deleting and the datastore still work when it is full. */
 export const spaceReserveSize = 16 * 1024 * 1024;
 /** How often free space is asked for. */
@@ -272,3 +277,6 @@ export const tlsRefusalMs = 1_000;
 export const tlsBufferSize = 65_536;
 /** Refused connections are told of in the log at most so often, those between by their number. */
 export const refusalLogMs = 10_000;
+
+/** Damaged objects of which `verify` says what refers to them; the damages of further ones are told without it. */
+export const damagedNamedMax = 10_000;

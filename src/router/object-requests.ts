@@ -5,17 +5,20 @@
  *   stat    a                                                              → json object, or null
  *   list    a ordinal after which · b limit · c 1: `a` counts              → json objects
  *   remove  a                                                              → json { removed }
- *   verify  a ordinal · b 1: only that object, 0: all                      → json progress and damages, as found
+ *   verify  a ordinal · b 1: only that object, 0: all                      → json progress and damages, as found; names
  *   status                                                                 → json
  */
-import { StoreError } from "../core/errors.ts";
+import { messageOf, StoreError } from "../core/errors.ts";
 import { formatId, idCount, type ObjectId } from "../core/ids.ts";
 import { describeVolume } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
 import type { ObjectRecord, SavedObject } from "../datastore/datastore.ts";
+import type { Log } from "../env/host.ts";
+import { silentLog } from "../env/silent-log.ts";
 import type { Request } from "../wire/message.ts";
 import type { Handler, Reply } from "../wire/request-server.ts";
-import type { Damage } from "./object-reader.ts";
+import { namesOf, type ObjectName } from "./object-names.ts";
+import { type Damage, damageIn } from "./object-reader.ts";
 import type { Router } from "./router.ts";
 import { placement } from "./ticket-allocator.ts";
 
@@ -45,6 +48,8 @@ export interface VerifyProgress {
     readonly object: string;
     readonly ticket: string;
   })[];
+  /** At the end, where something is damaged: what refers to it. */
+  readonly names?: readonly (Omit<ObjectName, "object"> & { readonly object: string })[];
 }
 
 export interface RouterStatus {
@@ -56,11 +61,11 @@ const runsShownMax = 1000;
 /** Tickets between two words of progress. */
 const progressEvery = 65_536;
 
-export function objectRequests(router: Router, status: () => Promise<RouterStatus>): Handler {
+export function objectRequests(router: Router, status: () => Promise<RouterStatus>, log: Log = silentLog): Handler {
   return async (request, _body, reply) => {
     switch (request.operation) {
       case "get":
-        return get(router, request, reply);
+        return get(router, request, reply, log);
       case "stat": {
         const record = await router.stat(objectId(request.a));
         return reply.json(record === undefined ? null : await describe(router, record));
@@ -79,7 +84,7 @@ export function objectRequests(router: Router, status: () => Promise<RouterStatu
   };
 }
 
-async function get(router: Router, request: Request, reply: Reply): Promise<void> {
+async function get(router: Router, request: Request, reply: Reply, log: Log): Promise<void> {
   const object = await savedObject(router, request.a);
   const offset = request.b;
   if (offset > object.size) {
@@ -87,15 +92,29 @@ async function get(router: Router, request: Request, reply: Reply): Promise<void
   }
   const length = Math.min(request.c === 0 ? Number.POSITIVE_INFINITY : request.c - 1, object.size - offset);
   await reply.json({ object: formatId(object.id), size: object.size, offset, length });
-  for await (const piece of router.read(object, offset, length)) {
-    const { buffer, first, count, skip, take } = piece;
-    try {
-      if (reply.signal.aborted) return;
-      await reply.tickets({ first, count, skip, take }, buffer);
-    } finally {
-      buffer.release();
+  try {
+    for await (const piece of router.read(object, offset, length)) {
+      const { buffer, first, count, skip, take } = piece;
+      try {
+        if (reply.signal.aborted) return;
+        await reply.tickets({ first, count, skip, take }, buffer);
+      } finally {
+        buffer.release();
+      }
     }
+  } catch (error) {
+    noteDamage(error, object, log);
+    throw error;
   }
+}
+
+/** Damage is told to who runs the store, not only to who asked. */
+function noteDamage(error: unknown, object: SavedObject, log: Log): void {
+  const damage = damageIn(error);
+  if (damage === undefined) return;
+  const { position: offset, volume, place } = damage;
+  const fields = { object: formatId(object.id), offset, volume, place, error: messageOf(error) };
+  log.error("a stored object is damaged", fields);
 }
 
 async function list(router: Router, request: Request, reply: Reply): Promise<void> {
@@ -107,6 +126,7 @@ async function list(router: Router, request: Request, reply: Reply): Promise<voi
 
 async function verify(router: Router, request: Request, reply: Reply): Promise<void> {
   const progress = { objects: 0, tickets: 0, damages: [] as VerifyProgress["damages"][number][] };
+  const damaged = new Set<ObjectId>();
   let toldAt = 0;
   const tell = async (): Promise<void> => {
     toldAt = progress.tickets;
@@ -119,6 +139,7 @@ async function verify(router: Router, request: Request, reply: Reply): Promise<v
       progress.tickets += tickets;
       for (const damage of damages) {
         progress.damages.push({ ...damage, object: formatId(damage.object), ticket: formatId(damage.ticket) });
+        if (damaged.size < limits.damagedNamedMax) damaged.add(damage.object);
       }
       if (progress.tickets - toldAt >= progressEvery || progress.damages.length >= 100) await tell();
     }
@@ -138,6 +159,24 @@ async function verify(router: Router, request: Request, reply: Reply): Promise<v
     }
   }
   await tell();
+  if (damaged.size > 0) await tellNames(router, damaged, progress, reply);
+}
+
+async function tellNames(
+  router: Router,
+  damaged: ReadonlySet<ObjectId>,
+  progress: VerifyProgress,
+  reply: Reply,
+): Promise<void> {
+  let names: NonNullable<VerifyProgress["names"]>[number][] = [];
+  const tell = (): Promise<void> => reply.json({ ...progress, damages: [], names });
+  for await (const name of namesOf(router.datastore, damaged, reply.signal)) {
+    names.push({ ...name, object: formatId(name.object) });
+    if (names.length < 100) continue;
+    await tell();
+    names = [];
+  }
+  if (names.length > 0) await tell();
 }
 
 async function savedObject(router: Router, ordinal: number): Promise<SavedObject> {
