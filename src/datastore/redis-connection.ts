@@ -8,7 +8,7 @@
 import { Redis } from "ioredis";
 import { messageOf, StoreError } from "../core/errors.ts";
 import { connectTimeoutMs, datastoreTimeoutMs, reconnectDelayMaxMs, reconnectDelayMinMs } from "../core/limits.ts";
-import type { Clock, Log } from "../env/host.ts";
+import type { Clock, Log, Timer } from "../env/host.ts";
 
 /** Requests that wait for an answer or for the connection; further ones are answered BUSY. */
 const redisRequestsMax = 20_000;
@@ -39,12 +39,20 @@ export class RedisConnection {
   readonly place: string;
   readonly #redis: Redis;
   readonly #clock: Clock;
+  readonly #log: Log;
   readonly #pending = new Set<Pending>();
   #isClosed = false;
+  /** Given up, and not noticed by ioredis yet. */
+  #isRenewed = false;
+  /** Requests that were sent and have no answer. */
+  #awaited = 0;
+  /** Runs while something is awaited of the connection: an answer, or that it becomes ready. */
+  #listener: Timer | undefined;
   #lastError = "no connection was made yet";
 
   constructor({ url }: RedisAddress, clock: Clock, log: Log) {
     this.#clock = clock;
+    this.#log = log;
     const { hostname, port, pathname } = new URL(url);
     this.place = `${hostname}:${port === "" ? "6379" : port}${pathname === "/" ? "" : pathname}`;
     this.#redis = new Redis(url, {
@@ -62,12 +70,21 @@ export class RedisConnection {
       if (reason !== this.#lastError) log.warn("redis", { place: this.place, reason });
       this.#lastError = reason;
     });
+    guardQueue(this.#redis, () => this.renew("an answer came that nobody had asked for"));
+    this.#redis.on("connect", () => {
+      this.#listener ??= this.#listen();
+    });
     this.#redis.on("ready", () => {
+      this.#listener?.cancel();
+      this.#listener = undefined;
       if (this.#lastError !== "") log.info("redis is connected", { place: this.place });
       this.#lastError = "";
       for (const { send } of this.#pending) send?.();
     });
     this.#redis.on("close", () => {
+      this.#isRenewed = false;
+      this.#listener?.cancel();
+      this.#listener = undefined;
       if (this.#lastError === "") {
         this.#lastError = "the connection was closed";
         if (!this.#isClosed) log.warn("redis", { place: this.place, reason: this.#lastError });
@@ -99,8 +116,20 @@ export class RedisConnection {
     }
   }
 
+  /** Gives the connection up and makes another one; requests that were sent on it fail. */
+  renew(reason: string): void {
+    const { status } = this.#redis;
+    if (this.#isClosed || this.#isRenewed || (status !== "ready" && status !== "connect")) return;
+    this.#isRenewed = true;
+    this.#lastError = reason;
+    this.#log.warn("redis", { place: this.place, reason });
+    // Not ended but destroyed: an end waits for the other side, which may be what does not answer.
+    this.#redis.stream.destroy();
+  }
+
   close(): void {
     this.#isClosed = true;
+    this.#listener?.cancel();
     this.#redis.disconnect();
     for (const { reject } of this.#pending) reject(new StoreError("ABORTED", "the datastore is closed"));
   }
@@ -132,12 +161,16 @@ export class RedisConnection {
       const sendNow = (): void => {
         if (current !== undefined) this.#pending.delete(current);
         const pending = track(undefined);
+        this.#awaited++;
+        this.#listener ??= this.#listen();
         send().then(
           (reply) => {
+            this.#heard();
             settle(pending);
             resolve(reply);
           },
           (error: unknown) => {
+            this.#heard();
             settle(pending);
             reject(this.#errorOf(error));
           },
@@ -145,9 +178,23 @@ export class RedisConnection {
       };
       let current: Pending | undefined;
       const timer = this.#clock.after(datastoreTimeoutMs, () => current?.reject(this.#unavailable()));
-      if (this.#redis.status === "ready") sendNow();
+      if (this.#redis.status === "ready" && !this.#isRenewed) sendNow();
       else track(sendNow);
     });
+  }
+
+  /** A connection on which nothing comes any more, though something is awaited, is no use to those that ask later either. */
+  #listen(): Timer {
+    return this.#clock.after(datastoreTimeoutMs, () => {
+      this.#listener = undefined;
+      this.renew(`no answer within ${datastoreTimeoutMs} ms`);
+    });
+  }
+
+  #heard(): void {
+    this.#awaited--;
+    this.#listener?.cancel();
+    this.#listener = this.#awaited > 0 ? this.#listen() : undefined;
   }
 
   #unavailable(cause?: unknown): StoreError {
@@ -159,6 +206,44 @@ export class RedisConnection {
   #errorOf(error: unknown): unknown {
     return isReplyError(error, "") ? error : this.#unavailable(error);
   }
+}
+
+/** What of ioredis is not told in its declarations, as it is in the version that is pinned. */
+interface Internals {
+  readonly commandQueue: { shift(): object | undefined };
+  resetCommandQueue(): void;
+  flushQueue(error: Error, options?: object): void;
+}
+
+/**
+ * A nil that no request waits for makes ioredis 6.0.0 throw where nobody can catch it, and that ends the process. So there is
+ * always one that waits, and hears nothing.
+ */
+function guardQueue(redis: Redis, onUnasked: () => void): void {
+  const internals = redis as unknown as Internals;
+  const reset = internals.resetCommandQueue.bind(redis);
+  const flush = internals.flushQueue.bind(redis);
+  const nobody = { command: { name: "", resolve: onUnasked, reject: onUnasked } };
+  let isFlushing = false;
+  const guard = (): void => {
+    const queue = internals.commandQueue;
+    const shift = queue.shift.bind(queue);
+    queue.shift = () => shift() ?? (isFlushing ? undefined : nobody);
+  };
+  internals.resetCommandQueue = () => {
+    reset();
+    guard();
+  };
+  // It takes from the queue until there is nothing.
+  internals.flushQueue = (error, options) => {
+    isFlushing = true;
+    try {
+      flush(error, options);
+    } finally {
+      isFlushing = false;
+    }
+  };
+  guard();
 }
 
 /** Whether Redis answered with an error that begins so. */

@@ -1,4 +1,5 @@
 /** What is known of Redis while an operation runs, and the forms in which texts travel there and back. */
+import { StoreError } from "../core/errors.ts";
 import type { Argument, Reply } from "./redis-connection.ts";
 import type { Entry, ScanEntry, ScanRequest } from "./transaction.ts";
 
@@ -38,24 +39,52 @@ export function limitOf(limit: number): number {
   return limit === Number.MAX_SAFE_INTEGER ? -1 : limit;
 }
 
-export function textOf(reply: Reply | undefined): string | undefined {
-  return reply === null || reply === undefined ? undefined : (reply as Buffer).toString("utf8");
+/** An answer that no command of ours has: whatever it was meant for, nothing can be taken from it. */
+export function unfit(what: string): StoreError {
+  return new StoreError("UNAVAILABLE", `redis answered with something else than ${what}`);
 }
 
-export function entriesOf(flat: readonly Buffer[]): Entry[] {
+/** `count`: how many there must be. */
+export function listOf(reply: Reply | undefined, count?: number): readonly Reply[] {
+  if (!Array.isArray(reply)) throw unfit("a list");
+  if (count !== undefined && reply.length !== count) throw unfit(`a list of ${count}: there are ${reply.length}`);
+  return reply as readonly Reply[];
+}
+
+export function textOf(reply: Reply | undefined): string | undefined {
+  return reply === null ? undefined : bytesOf(reply).toString("utf8");
+}
+
+function bytesOf(reply: Reply | undefined): Buffer {
+  if (!Buffer.isBuffer(reply)) throw unfit("bytes");
+  return reply;
+}
+
+export function numberOf(reply: Reply | undefined): number {
+  if (!Number.isSafeInteger(reply)) throw unfit("a number");
+  return reply as number;
+}
+
+export function entriesOf(reply: Reply | undefined): Entry[] {
+  const flat = listOf(reply);
+  if (flat.length % 2 !== 0) throw unfit("pairs");
   const entries: Entry[] = [];
   for (let index = 0; index < flat.length; index += 2) {
-    entries.push({ key: flat[index]!.toString("latin1"), value: flat[index + 1]!.toString("utf8") });
+    entries.push({ key: bytesOf(flat[index]).toString("latin1"), value: bytesOf(flat[index + 1]).toString("utf8") });
   }
   return entries;
 }
 
-export function scanEntriesOf(flat: readonly Buffer[]): ScanEntry[] {
+export function scanEntriesOf(reply: Reply | undefined): ScanEntry[] {
+  const flat = listOf(reply);
+  if (flat.length % 3 !== 0) throw unfit("entries of a scan");
   const entries: ScanEntry[] = [];
   for (let index = 0; index < flat.length; index += 3) {
-    const text = flat[index + 1]!.toString("latin1");
-    if (flat[index]!.toString("latin1") === "p") entries.push({ prefix: text });
-    else entries.push({ key: text, value: flat[index + 2]!.toString("utf8") });
+    const text = bytesOf(flat[index + 1]).toString("latin1");
+    const kind = bytesOf(flat[index]).toString("latin1");
+    if (kind === "p") entries.push({ prefix: text });
+    else if (kind === "e") entries.push({ key: text, value: bytesOf(flat[index + 2]).toString("utf8") });
+    else throw unfit("entries of a scan");
   }
   return entries;
 }

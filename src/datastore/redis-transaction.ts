@@ -6,7 +6,19 @@
  */
 import { Table } from "./keys.ts";
 import type { Argument, Reply } from "./redis-connection.ts";
-import { argumentOf, entriesOf, Known, limitOf, rangeId, scanEntriesOf, textOf, type Range } from "./redis-known.ts";
+import {
+  argumentOf,
+  entriesOf,
+  Known,
+  limitOf,
+  listOf,
+  numberOf,
+  type Range,
+  rangeId,
+  scanEntriesOf,
+  textOf,
+  unfit,
+} from "./redis-known.ts";
 import type { Entry, ScanEntry, ScanRequest, Transaction } from "./transaction.ts";
 
 /** Seconds for which a released object is remembered: far longer than anybody repeats a commit. */
@@ -104,7 +116,9 @@ export class RedisTransaction implements Transaction {
       this.#wantedKeys.add(key);
       throw needsMore;
     }
-    return Number(this.#known.values.get(key) ?? 0);
+    const text = this.#known.values.get(key) ?? "0";
+    if (!/^-?\d{1,16}$/.test(text)) throw unfit("a counter");
+    return Number(text);
   }
 
   nextOrder(): number {
@@ -164,10 +178,11 @@ export class RedisTransaction implements Transaction {
     const other = this.#wantedRanges.size + this.#wantedScans.length + this.#wantedNotes.size;
     if (other > 0 || this.#wantsOrder) return undefined;
     const keys = [...this.#wantedKeys];
-    return { args: keys.map(argumentOf), keep: (reply) => this.#keepValues(keys, reply as readonly Reply[]) };
+    return { args: keys.map(argumentOf), keep: (reply) => this.#keepValues(keys, reply) };
   }
 
-  #keepValues(keys: readonly string[], values: readonly Reply[]): void {
+  #keepValues(keys: readonly string[], reply: Reply | undefined): void {
+    const values = listOf(reply, keys.length);
     for (const [index, key] of keys.entries()) this.#known.values.set(key, textOf(values[index]));
     this.#known.roundCount++;
     if (this.#known.roundCount > 1) this.#known.isUncertain = true;
@@ -189,14 +204,15 @@ export class RedisTransaction implements Transaction {
     args.push(objects.length, ...objects, this.#wantsOrder ? 1 : 0);
     const known = this.#known;
     const keep = (reply: Reply): void => {
-      const [values, rangeReplies, scanReplies, notes, order] = reply as [Reply[], Reply[], Reply[], Reply[], number];
+      const [values, rangeReply, scanReply, noteReply, order] = listOf(reply, 5);
       this.#keepValues(keys, values);
-      for (const [index, [id]] of ranges.entries()) known.ranges.set(id, entriesOf(rangeReplies[index] as Buffer[]));
-      for (const [index, { base }] of scans.entries()) {
-        known.scans.set(base, scanEntriesOf(scanReplies[index] as Buffer[]));
-      }
+      const rangeReplies = listOf(rangeReply, ranges.length);
+      for (const [index, [id]] of ranges.entries()) known.ranges.set(id, entriesOf(rangeReplies[index]));
+      const scanReplies = listOf(scanReply, scans.length);
+      for (const [index, { base }] of scans.entries()) known.scans.set(base, scanEntriesOf(scanReplies[index]));
+      const notes = listOf(noteReply, objects.length);
       for (const [index, object] of objects.entries()) known.notes.set(object, textOf(notes[index]));
-      if (this.#wantsOrder) known.order = order;
+      if (this.#wantsOrder) known.order = numberOf(order);
     };
     return { args, keep };
   }
@@ -235,8 +251,8 @@ export class RedisTransaction implements Transaction {
     const { mayGuessRanges, mayGuessNotes } = this.#known;
     if (reply === 0) return new Known(new Map(), false, mayGuessNotes);
     if (reply === -1) return new Known(new Map(), mayGuessRanges, false);
-    const [, ...values] = reply as readonly Reply[];
     const keys = [...this.#readKeys.keys()];
+    const [, ...values] = listOf(reply, keys.length + 1);
     const known = new Known(new Map(), mayGuessRanges, mayGuessNotes);
     for (const [index, key] of keys.entries()) known.values.set(key, textOf(values[index]));
     known.roundCount = 1;

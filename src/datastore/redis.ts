@@ -18,7 +18,7 @@ import {
   type Argument,
 } from "./redis-connection.ts";
 import { commitScript, openScript, readScript } from "./redis-scripts.ts";
-import { Known } from "./redis-known.ts";
+import { Known, listOf, textOf } from "./redis-known.ts";
 import { NeedsMore, RedisTransaction } from "./redis-transaction.ts";
 import type { Backend, Reader, Transaction } from "./transaction.ts";
 import { TransactionalDatastore } from "./transactional.ts";
@@ -125,17 +125,28 @@ class RedisBackend implements Backend {
       }
       const keysOnly = transaction.readKeysOnly();
       const { args, keep } = keysOnly ?? transaction.readArguments();
-      keep(keysOnly === undefined ? await this.#script(readScript, args) : await this.#values(args));
+      const reply = keysOnly === undefined ? await this.#script(readScript, args) : await this.#values(args);
+      this.#understand(() => keep(reply));
     }
   }
 
   /** Makes the changes, if what was read is still so; otherwise returns what the next attempt can start from. */
   async #confirm(transaction: RedisTransaction): Promise<Known | undefined> {
     const reply = await this.#script(commitScript, transaction.commitArguments(this.#instance));
-    if (Array.isArray(reply) && String(reply[0]) !== this.#instance) {
+    if (Array.isArray(reply) && reply.length > 0 && String(reply[0]) !== this.#instance) {
       throw new StoreError("UNAVAILABLE", `redis at ${this.#connection.place} lost its data, or is another one`);
     }
-    return transaction.afterCommit(reply);
+    return this.#understand(() => transaction.afterCommit(reply));
+  }
+
+  /** Replies have no numbers: after one that does not fit, those that follow may belong to other requests. */
+  #understand<Value>(read: () => Value): Value {
+    try {
+      return read();
+    } catch (error) {
+      this.#connection.renew(messageOf(error));
+      throw error;
+    }
   }
 
   #remember(key: string, value: string | undefined): void {
@@ -186,15 +197,15 @@ make it durable (put the same into its redis.conf), or choose --durability os`;
 }
 
 async function config(connection: RedisConnection, name: string): Promise<string> {
-  const reply = (await connection.call("CONFIG", "GET", name)) as readonly Buffer[];
-  return reply[1]?.toString("utf8") ?? "unknown";
+  const reply = listOf(await connection.call("CONFIG", "GET", name));
+  return textOf(reply[1] ?? null) ?? "unknown";
 }
 
 /** Returns what tells this Redis, with this data, from any other. */
 async function checkFormat(connection: RedisConnection, clock: Clock): Promise<string> {
   const instance = `${clock.now()}-${Math.floor(clock.monotonic() * 1_000)}`;
   const reply = await connection.run(openScript, keys, [formatVersion, instance]);
-  const [format, found] = (reply as readonly Buffer[]).map(String) as [string, string];
+  const [format, found] = listOf(reply, 2).map((text) => textOf(text) ?? "(none)") as [string, string];
   if (Number(format) !== formatVersion) {
     const message = `datastore in redis at ${connection.place} has format ${format}, this program knows ${formatVersion}`;
     throw new StoreError("INCOMPATIBLE", `${message}: use the version that made it, or a newer one`);
