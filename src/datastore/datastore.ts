@@ -219,6 +219,13 @@ export interface Counters {
   readonly uploads: number;
 }
 
+/** Reads of what is at hand: as the operations of the same names, which wait for nothing else. */
+export interface ReadsNow {
+  getBucket(name: string): BucketRecord | undefined;
+  getVersion(bucket: string, key: string, version?: string): VersionRecord | undefined;
+  getObject(id: ObjectId): ObjectRecord | undefined;
+}
+
 export interface Datastore {
   /** For the banner: kind, place, and whether a resolved promise is on disk. */
   readonly description: string;
@@ -228,6 +235,9 @@ export interface Datastore {
   snapshots?(): Promise<SnapshotStatus | undefined>;
   /** Finishes what is under way and lets go of everything. */
   close(): Promise<void>;
+
+  /** Not there where reads have to be waited for. */
+  readonly now?: ReadsNow | undefined;
 
   // Leases. `router` names a router across restarts.
 

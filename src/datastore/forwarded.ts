@@ -107,6 +107,7 @@ export function forwardCommits(local: Datastore, clock: Clock, forward: Forward)
   const own = {
     description: local.description,
     durabilityGap: local.durabilityGap,
+    now: local.now,
     close: async () => {
       await queue.close();
       await local.close();

@@ -67,6 +67,8 @@ export interface Backend {
   readonly description: string;
   readonly durabilityGap: string | undefined;
   read<Result>(operation: (reader: Reader) => Result): Promise<Result>;
+  /** The same without waiting, where nothing is far away. */
+  readNow?<Result>(operation: (reader: Reader) => Result): Result;
   commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result>;
   /** undefined where nobody takes them. */
   snapshots?(): Promise<SnapshotStatus>;

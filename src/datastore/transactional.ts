@@ -18,6 +18,7 @@ import type {
   ObjectRecord,
   Page,
   PartRecord,
+  ReadsNow,
   Registry,
   RegistryEntry,
   Target,
@@ -41,10 +42,12 @@ export class TransactionalDatastore implements Datastore {
   readonly #backend: Backend;
   readonly #clock: Clock;
   readonly #buckets = new BucketCache();
+  readonly now: ReadsNow | undefined;
 
   private constructor(backend: Backend, clock: Clock) {
     this.#backend = backend;
     this.#clock = clock;
+    if (backend.readNow !== undefined) this.now = readsNow(backend.readNow.bind(backend), this.#buckets);
   }
 
   static async open(backend: Backend, clock: Clock, log: Log): Promise<Datastore> {
@@ -291,4 +294,12 @@ export class TransactionalDatastore implements Datastore {
       uploads: reader.counter("uploads"),
     }));
   }
+}
+
+function readsNow(read: NonNullable<Backend["readNow"]>, cache: BucketCache): ReadsNow {
+  return {
+    getBucket: (name) => read((reader) => cache.get(reader, name)),
+    getVersion: (bucket, key, version) => read((reader) => versions.getVersion(reader, bucket, key, version)),
+    getObject: (id) => read((reader) => objects.getObject(reader, id)),
+  };
 }

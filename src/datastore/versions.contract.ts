@@ -40,6 +40,23 @@ export function versionFacts(open: OpenFixture): void {
   const objectThere = async (id: ObjectId | undefined): Promise<boolean> =>
     (await datastore.getObject(id!))?.status === "saved";
 
+  test("what can be read without waiting is what is read by waiting, at every moment", async () => {
+    const reads = datastore.now;
+    if (reads === undefined) return;
+    expect(reads.getBucket(bucket)).toBe(await datastore.getBucket(bucket));
+    expect(reads.getVersion(bucket, "k")).toBeUndefined();
+    expect(() => reads.getVersion("nowhere", "k")).toThrow(expect.objectContaining({ code: "NOT_FOUND" }));
+    const first = await writer.put(bucket, "k");
+    expect(reads.getVersion(bucket, "k")).toEqual(first);
+    expect(reads.getVersion(bucket, "k", "null")).toEqual(first);
+    expect(reads.getObject(first.object!)).toEqual(await datastore.getObject(first.object!));
+    const second = await writer.put(bucket, "k", { attributes: { n: 2 } });
+    expect(reads.getVersion(bucket, "k")).toEqual(second);
+    expect(reads.getObject(first.object!)).toBeUndefined();
+    await datastore.updateBucket(bucket, { versioning: "enabled" });
+    expect(reads.getBucket(bucket)).toMatchObject({ versioning: "enabled" });
+  });
+
   test("without versioning a write replaces the file, and its object goes", async () => {
     const first = await writer.put(bucket, "k", { attributes: { n: 1 } });
     expect(first).toEqual({

@@ -1,4 +1,5 @@
 /** What the modules of the gateway throw, in the library's words: one class, few codes, no HTTP. */
+import type { Soon } from "../core/soon.ts";
 import { StoreError, type ErrorCode } from "../core/errors.ts";
 import { S3Error } from "../gateways/s3/protocol/error.ts";
 
@@ -31,7 +32,7 @@ export function storeErrorOf(error: unknown, about: string): unknown {
 }
 
 /** Runs `work`; what it throws comes as a StoreError. */
-export async function inStoreWords<Value>(about: string, work: () => Promise<Value>): Promise<Value> {
+export async function inStoreWords<Value>(about: string, work: () => Soon<Value>): Promise<Value> {
   try {
     return await work();
   } catch (error) {

@@ -224,10 +224,19 @@ export class Router {
     return this.#options.kernel.isCrowded;
   }
 
+  /** What `get` would give, where nothing has to be waited for; undefined also where something is wrong, which `get` tells. */
+  getNow(object: SavedObject): Uint8Array | undefined {
+    const single = this.#reader.planSingle(object);
+    try {
+      return single === undefined ? undefined : this.#reader.readSingleNow(single);
+    } catch {
+      return undefined;
+    }
+  }
+
   /** All bytes of an object that is small enough to be had at once. */
   async get(object: SavedObject): Promise<Uint8Array> {
-    const single = this.#reader.planSingle(object);
-    const now = single === undefined ? undefined : this.#reader.readSingleNow(single);
+    const now = this.getNow(object);
     if (now !== undefined) return now;
     const bytes = new Uint8Array(object.size);
     let at = 0;

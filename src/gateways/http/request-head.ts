@@ -32,6 +32,17 @@ export function beginsHead(byte: number): boolean {
 
 const requestLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([^ \t]+) HTTP\/(\d)\.(\d)$/;
 
+/**
+ * Headers by name. Of the same names in the same order, as one client sends them, all have one shape, and are found and
+ * gone through several times as fast as in an object that is a table. Nothing is found that was not sent: there is no
+ * prototype but an empty one.
+ */
+class Headers {
+  readonly [name: string]: string;
+}
+Object.setPrototypeOf(Headers.prototype, null);
+Reflect.deleteProperty(Headers.prototype, "constructor");
+
 /** Headers that may be there once only. */
 const single: ReadonlySet<string> = new Set(["content-length", "host", "authorization", "expect"]);
 
@@ -49,7 +60,7 @@ export class HeadReader {
     if (line === null) return malformed("the request line is none");
     const [, method, target, major, minor] = line as unknown as [string, string, string, string, string];
     if (major !== "1") return malformed("only HTTP/1.1 is spoken here");
-    const headers: { [name: string]: string } = Object.create(null);
+    const headers: { [name: string]: string } = new Headers();
     for (let at = lineEnd + 2; at < text.length;) {
       const end = text.indexOf("\r\n", at);
       const colon = text.indexOf(":", at);

@@ -4,6 +4,8 @@
  */
 import { messageOf } from "../../core/errors.ts";
 import { bucketNameSizeMax } from "../../core/limits.ts";
+import { andThen, type Soon } from "../../core/soon.ts";
+import type { BucketRecord } from "../../datastore/datastore.ts";
 import type { HttpAnswer, HttpRefusal, HttpRequest } from "../../env/http.ts";
 import type { AccessLog } from "./access-log.ts";
 import { Authenticator } from "./auth/authenticate.ts";
@@ -91,7 +93,8 @@ export class S3Gateway {
     const checked = this.#authenticator.authenticate(request, now);
     const authentication = (state.authentication = checked instanceof Promise ? await checked : checked);
     if (authentication.type === "query") request = state.request = withQueryHeaders(request);
-    const bucket = operation.scope === "service" ? undefined : await this.#loadBucket(state, operation, request);
+    const loaded = operation.scope === "service" ? undefined : this.#loadBucket(state, operation, request);
+    const bucket = loaded instanceof Promise ? await loaded : loaded;
     const call: S3Call = {
       services,
       request,
@@ -106,9 +109,11 @@ export class S3Gateway {
       key: request.key ?? "",
       now,
     };
-    await this.#authorize(call, bucket);
+    const authorized = this.#authorize(call, bucket);
+    if (authorized !== undefined) await authorized;
     try {
-      return await operation.run(call);
+      const answer = operation.run(call);
+      return answer instanceof Promise ? await answer : answer;
     } catch (error) {
       throw await this.#absence(call, error);
     }
@@ -124,45 +129,58 @@ export class S3Gateway {
     return services.access.absence(services, ask, error);
   }
 
-  async #authorize(call: S3Call, bucket: Bucket | undefined): Promise<void> {
-    const { operation, request, identity, authentication, now } = call;
-    if (operation.action === undefined) return;
-    const actions = typeof operation.action === "string" ? [operation.action] : operation.action(request);
-    for (const action of actions) {
-      const { key } = request;
-      const versionId = request.query.get("versionId");
-      const ask = {
-        identity,
-        authentication,
-        request,
-        action,
-        bucket,
-        now,
-        ...(key === undefined ? {} : { key }),
-        ...(versionId === undefined ? {} : { versionId }),
-      };
-      const answer = this.#services.access.authorize(this.#services, ask);
-      if (answer !== undefined) await answer;
-    }
+  /** Without a promise where nothing has to be waited for. */
+  #authorize(call: S3Call, bucket: Bucket | undefined): void | Promise<void> {
+    const { operation, request } = call;
+    const { action } = operation;
+    if (action === undefined) return undefined;
+    if (typeof action === "string") return this.#allow(call, bucket, action);
+    const actions = action(request);
+    return actions.length === 1 ? this.#allow(call, bucket, actions[0]!) : this.#allowAll(call, bucket, actions);
   }
 
-  async #loadBucket(state: RequestState, operation: Operation, request: S3Request): Promise<Bucket | undefined> {
-    const name = request.bucket!;
-    // What no bucket can be called is not even a question for the datastore; CreateBucket says what is wrong with it.
-    const record = couldBeName(name) ? await this.#services.datastore.getBucket(name) : undefined;
-    if (record === undefined) {
-      if (operation.withoutBucket === true) return undefined;
-      throw new S3Error("NoSuchBucket", undefined, { elements: { BucketName: name } });
-    }
-    const bucket = (state.bucket = bucketOf(record));
-    checkExpectedOwner(request.header("x-amz-expected-bucket-owner"), bucket.attributes.owner);
-    return bucket;
+  async #allowAll(call: S3Call, bucket: Bucket | undefined, actions: readonly string[]): Promise<void> {
+    for (const action of actions) await this.#allow(call, bucket, action);
+  }
+
+  #allow(call: S3Call, bucket: Bucket | undefined, action: string): void | Promise<void> {
+    const { services, request, identity, authentication, now } = call;
+    const { key, query } = request;
+    const versionId = query.size === 0 ? undefined : query.get("versionId");
+    return services.access.authorize(services, {
+      identity,
+      authentication,
+      request,
+      action,
+      bucket,
+      key,
+      versionId,
+      now,
+    });
+  }
+
+  #loadBucket(state: RequestState, operation: Operation, request: S3Request): Soon<Bucket | undefined> {
+    return andThen(this.#findBucket(request.bucket!), (record) => {
+      if (record === undefined) {
+        if (operation.withoutBucket === true) return undefined;
+        throw new S3Error("NoSuchBucket", undefined, { elements: { BucketName: request.bucket! } });
+      }
+      const bucket = (state.bucket = bucketOf(record));
+      checkExpectedOwner(request.header("x-amz-expected-bucket-owner"), bucket.attributes.owner);
+      return bucket;
+    });
+  }
+
+  /** What no bucket can be called is not even a question for the datastore; CreateBucket says what is wrong with it. */
+  #findBucket(name: string): Soon<BucketRecord | undefined> {
+    if (!couldBeName(name)) return undefined;
+    const { datastore } = this.#services;
+    return datastore.now === undefined ? datastore.getBucket(name) : datastore.now.getBucket(name);
   }
 
   async #preflight(state: RequestState, request: S3Request): Promise<HttpAnswer> {
     if (request.bucket === undefined) throw new S3Error("BadRequest");
-    const { bucket: name } = request;
-    const record = couldBeName(name) ? await this.#services.datastore.getBucket(name) : undefined;
+    const record = await this.#findBucket(request.bucket);
     if (record !== undefined) state.bucket = bucketOf(record);
     return answerPreflight(state.bucket, request);
   }

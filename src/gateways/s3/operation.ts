@@ -1,4 +1,5 @@
 /** What an operation is, and what it is given. The table of all of them is operations.ts. */
+import type { Soon } from "../../core/soon.ts";
 import type { Datastore } from "../../datastore/datastore.ts";
 import type { Digests } from "../../env/digests.ts";
 import type { Host } from "../../env/host.ts";
@@ -73,5 +74,5 @@ export interface Operation {
   readonly checksumsOf?: "object";
   /** Works where there is no such bucket: CreateBucket. */
   readonly withoutBucket?: true;
-  readonly run: (call: S3Call) => Promise<HttpAnswer>;
+  readonly run: (call: S3Call) => Soon<HttpAnswer>;
 }

@@ -1,5 +1,6 @@
 /** x-amz-content-sha256: what the client says of its body, and thereby how the body is read. */
 import { S3Error, invalidArgument } from "../protocol/error.ts";
+import { emptyHash } from "./sigv4.ts";
 
 export const unsignedPayload = "UNSIGNED-PAYLOAD";
 
@@ -9,8 +10,9 @@ export type PayloadKind =
   | { readonly kind: "signed-chunks"; readonly trailer: boolean }
   | { readonly kind: "unsigned-chunks" };
 
-const hex = /^[0-9a-fA-F]{64}$/;
+const hex = /^[0-9a-f]{64}$/;
 const unsigned: PayloadKind = { kind: "unsigned" };
+const ofNothing: PayloadKind = { kind: "hash", sha256: emptyHash };
 
 const message =
   "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value.";
@@ -18,6 +20,8 @@ const message =
 /** InvalidArgument where it is none of S3's values, NotImplemented for those of SigV4A. */
 export function readPayloadHash(value: string): PayloadKind {
   switch (value) {
+    case emptyHash:
+      return ofNothing;
     case unsignedPayload:
       return unsigned;
     case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD":
@@ -30,7 +34,13 @@ export function readPayloadHash(value: string): PayloadKind {
     case "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER":
       throw new S3Error("NotImplemented");
     default:
-      if (!hex.test(value)) throw invalidArgument("x-amz-content-sha256", value, message);
-      return { kind: "hash", sha256: value.toLowerCase() };
+      return { kind: "hash", sha256: lowerHex(value) };
   }
+}
+
+function lowerHex(value: string): string {
+  if (hex.test(value)) return value;
+  const lower = value.toLowerCase();
+  if (!hex.test(lower)) throw invalidArgument("x-amz-content-sha256", value, message);
+  return lower;
 }

@@ -21,7 +21,7 @@ import {
   sseHeader,
   type Wish,
 } from "./request-encryption.ts";
-import { type Soon, andThen } from "./soon.ts";
+import { type Soon, andThen } from "../../../core/soon.ts";
 
 export type About = Omit<ObjectEncryption, "wrapped">;
 

@@ -27,7 +27,7 @@ import {
   readWish,
   sseHeader,
 } from "./request-encryption.ts";
-import { andThen, type Soon } from "./soon.ts";
+import { andThen, type Soon } from "../../../core/soon.ts";
 
 /** For something that is written. */
 export interface EncryptionPlan {

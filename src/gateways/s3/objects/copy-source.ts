@@ -38,7 +38,10 @@ export async function findCopySource(call: S3Call): Promise<CopySource> {
   const action = versionId === undefined ? "s3:GetObject" : "s3:GetObjectVersion";
   const ask = { identity, authentication, request, action, bucket, key: named.key, versionId, now };
   await services.access.authorize(services, ask);
-  const found = await findVersion(services, bucket, named.key, versionId).catch(async (error: unknown) => {
+  let found: FoundVersion;
+  try {
+    found = await findVersion(services, bucket, named.key, versionId);
+  } catch (error) {
     if (!(error instanceof S3Error)) throw error;
     // A delete marker cannot be copied, and the request is not one to that object.
     if (error.code === "MethodNotAllowed") {
@@ -46,7 +49,7 @@ export async function findCopySource(call: S3Call): Promise<CopySource> {
       throw new S3Error("InvalidRequest", message);
     }
     throw await services.access.absence(services, ask, error);
-  });
+  }
   const { etag } = found.version.attributes;
   checkReadConditions(request.header, etag, found.version.createdAt, "x-amz-copy-source-");
   return { ...found, bucket, key: named.key, versionId };

@@ -1,5 +1,14 @@
 /** Which version a read means, and what S3 says where there is none. */
-import { nullVersion, type ObjectRecord, type SavedObject } from "../../../datastore/datastore.ts";
+import type { ObjectId } from "../../../core/ids.ts";
+import type { Soon } from "../../../core/soon.ts";
+import {
+  type Datastore,
+  nullVersion,
+  type ObjectRecord,
+  type ReadsNow,
+  type SavedObject,
+  type VersionRecord,
+} from "../../../datastore/datastore.ts";
 import { type Bucket, type Version, versionOf } from "../model.ts";
 import type { Services } from "../operation.ts";
 import { httpDate } from "../protocol/dates.ts";
@@ -22,22 +31,49 @@ export function checkVersionId(id: string | undefined): string | undefined {
  * The newest version, or the one that is named, with its object. NoSuchKey, NoSuchVersion; MethodNotAllowed for a delete
  * marker that is named.
  */
-export async function findVersion(
+export function findVersion(
   { datastore }: Services,
+  bucket: Bucket,
+  key: string,
+  versionId: string | undefined,
+): Soon<FoundVersion> {
+  return (
+    (datastore.now === undefined ? undefined : findNow(datastore.now, bucket, key, versionId)) ??
+    findLater(datastore, bucket, key, versionId)
+  );
+}
+
+/** Undefined where it was replaced between the two reads. */
+function findNow(now: ReadsNow, bucket: Bucket, key: string, versionId: string | undefined): FoundVersion | undefined {
+  const record = present(now.getVersion(bucket.name, key, versionId), key, versionId);
+  const object = now.getObject(record.object);
+  return isSaved(object) ? { version: versionOf(record), object } : undefined;
+}
+
+async function findLater(
+  datastore: Datastore,
   bucket: Bucket,
   key: string,
   versionId: string | undefined,
 ): Promise<FoundVersion> {
   for (;;) {
-    const record = await datastore.getVersion(bucket.name, key, versionId);
-    if (record === undefined) throw missing(key, versionId);
-    if (record.object === undefined) throw deleted(versionOf(record), versionId);
+    const record = present(await datastore.getVersion(bucket.name, key, versionId), key, versionId);
     const object = await datastore.getObject(record.object);
     if (isSaved(object)) return { version: versionOf(record), object };
     // It was replaced between the two reads: there is another one now, or none.
     const again = await datastore.getVersion(bucket.name, key, versionId);
     if (again?.object === record.object) throw new S3Error("InternalError", `object of ${key} is not there`);
   }
+}
+
+function present(
+  record: VersionRecord | undefined,
+  key: string,
+  versionId: string | undefined,
+): VersionRecord & { readonly object: ObjectId } {
+  if (record === undefined) throw missing(key, versionId);
+  if (record.object === undefined) throw deleted(versionOf(record), versionId);
+  return record as VersionRecord & { readonly object: ObjectId };
 }
 
 function isSaved(record: ObjectRecord | undefined): record is SavedObject {

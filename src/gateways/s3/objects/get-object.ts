@@ -2,6 +2,7 @@
  * GetObject and HeadObject: which version, whether the conditions hold, which of its bytes, and the way of those from
  * disk to socket, verified, without a copy for what is large.
  */
+import { andThen, type Soon } from "../../../core/soon.ts";
 import type { SavedObject } from "../../../datastore/datastore.ts";
 import type { HttpAnswer, HttpStream } from "../../../env/http.ts";
 import { expirationHeader } from "../buckets/lifecycle.ts";
@@ -34,38 +35,53 @@ function readActions({ query }: S3Call["request"]): readonly string[] {
 /** Objects up to so many bytes are read at once: no stream is worth it. */
 export const wholeSizeMax = 65_536;
 
-async function getObject(call: S3Call): Promise<HttpAnswer> {
+function getObject(call: S3Call): Soon<HttpAnswer> {
+  return andThen(openRead(call), (read) => {
+    const bytes = read.object.size <= wholeSizeMax ? call.services.router.getNow(read.object) : undefined;
+    return bytes === undefined ? getLater(call, read) : wholeAnswer(read, bytes);
+  });
+}
+
+async function getLater(call: S3Call, read: Read): Promise<HttpAnswer> {
   const { services, request } = call;
   const { router } = services;
-  const { object, version, status, headers, range, decryption } = await openRead(call);
-  const attributes = object.attributes as unknown as ObjectAttributes;
-  const decrypt = decryption?.decryptor(attributes.cipher ?? [], range.offset);
+  const { object, version, status, headers, range } = read;
   const explain = (error: unknown): Promise<unknown> => {
     const read = { request: request.id, bucket: call.bucket.name, key: call.key, version, object };
     return explainDamage(services, read, error);
   };
   if (object.size <= wholeSizeMax) {
-    let bytes: Uint8Array;
     try {
-      bytes = await router.get(object);
+      return wholeAnswer(read, await router.get(object));
     } catch (error) {
       throw await explain(error);
     }
-    const wanted = range.length === bytes.length ? bytes : bytes.subarray(range.offset, range.offset + range.length);
-    return { status, headers, body: decrypt?.(wanted) ?? wanted };
   }
   const source = router.read(object, range.offset, range.length);
   const body: HttpStream = {
     size: range.length,
-    pieces: await ObjectPieces.open({ router, source, decrypt, explain }),
+    pieces: await ObjectPieces.open({ router, source, decrypt: decryptOf(read), explain }),
   };
   return { status, headers, body };
 }
 
-async function headObject(call: S3Call): Promise<HttpAnswer> {
-  const { status, headers, range } = await openRead(call);
-  headers["Content-Length"] = range.length;
-  return { status, headers };
+/** `bytes`: all of the object's. */
+function wholeAnswer(read: Read, bytes: Uint8Array): HttpAnswer {
+  const { status, headers, range } = read;
+  const wanted = range.length === bytes.length ? bytes : bytes.subarray(range.offset, range.offset + range.length);
+  return { status, headers, body: decryptOf(read)?.(wanted) ?? wanted };
+}
+
+function decryptOf({ object, range, decryption }: Read): ((bytes: Uint8Array) => Uint8Array) | undefined {
+  const { cipher = [] } = object.attributes as unknown as ObjectAttributes;
+  return decryption?.decryptor(cipher, range.offset);
+}
+
+function headObject(call: S3Call): Soon<HttpAnswer> {
+  return andThen(openRead(call), ({ status, headers, range }) => {
+    headers["Content-Length"] = range.length;
+    return { status, headers };
+  });
 }
 
 interface Read {
@@ -77,11 +93,20 @@ interface Read {
   readonly decryption: Decryption | undefined;
 }
 
-async function openRead(call: S3Call): Promise<Read> {
-  const { services, request, bucket, key, identity } = call;
+function openRead(call: S3Call): Soon<Read> {
+  const { services, request, bucket, key } = call;
   const { query } = request;
   const versionId = query.size === 0 ? undefined : checkVersionId(query.get("versionId"));
-  const found = await findVersion(services, bucket, key, versionId);
+  return andThen(findVersion(services, bucket, key, versionId), (found) =>
+    andThen(openEncryption(services, found.version.attributes, request), (decryption) =>
+      describeRead(call, found, decryption),
+    ),
+  );
+}
+
+function describeRead(call: S3Call, found: FoundVersion, decryption: Decryption | undefined): Read {
+  const { services, request, bucket, identity } = call;
+  const { query } = request;
   const { version, object } = found;
   const { attributes } = version;
   const headers: { [name: string]: string | number } = {
@@ -89,8 +114,6 @@ async function openRead(call: S3Call): Promise<Read> {
     ETag: `"${attributes.etag}"`,
     "Accept-Ranges": "bytes",
   };
-  const opened = openEncryption(services, attributes, request);
-  const decryption = opened instanceof Promise ? await opened : opened;
   checkConditions(call, found, headers);
   if (decryption !== undefined) Object.assign(headers, decryption.headers);
   versionHeader(call, version.version, headers);

@@ -107,11 +107,16 @@ function emptyIsNone(text: string): string | undefined {
 /** `bucket.domain`, without port, in any case. */
 function bucketOfHost(host: string | undefined, domains: Domains): string | undefined {
   if (host === undefined || domains.length === 0) return undefined;
-  const name = host.replace(/:\d+$/, "").toLowerCase();
+  const name = withoutPort(host).toLowerCase();
   for (const domain of domains) {
     if (name.length > domain.length + 1 && name.endsWith(`.${domain}`)) return name.slice(0, -domain.length - 1);
   }
   return undefined;
+}
+
+function withoutPort(host: string): string {
+  const colon = host.lastIndexOf(":");
+  return colon >= 0 && /^\d+$/.test(host.slice(colon + 1)) ? host.slice(0, colon) : host;
 }
 
 function decodePath(raw: string): string {
