@@ -107,6 +107,10 @@ class EmbeddedBackend implements Backend {
   }
 
   async read<Result>(operation: (reader: Reader) => Result): Promise<Result> {
+    return this.readNow(operation);
+  }
+
+  readNow<Result>(operation: (reader: Reader) => Result): Result {
     if (this.#isClosed) throw new StoreError("ABORTED", "the datastore is closed");
     try {
       return operation(this.#reader);
@@ -179,6 +183,10 @@ class EmbeddedReader implements Backend {
   }
 
   async read<Result>(operation: (reader: Reader) => Result): Promise<Result> {
+    return this.readNow(operation);
+  }
+
+  readNow<Result>(operation: (reader: Reader) => Result): Result {
     if (this.#isClosed) throw new StoreError("ABORTED", "the datastore is closed");
     try {
       this.#file.refresh();
