@@ -29,7 +29,7 @@ export async function openDatastore(
     return forwardCommits(local, clock, forward);
   }
   if (choice.kind === "embedded") {
-    const embedded = { directory: `${root}/datastore`, clock, durability, log, disk };
+    const embedded = { directory: `${root}/datastore`, clock, durability, log, disk, openFile: openAppendFile };
     const { intervalMs = limits.snapshotIntervalMs, keptMax = limits.snapshotsKept } = snapshots;
     if (intervalMs === 0) return openEmbedded(embedded);
     const settings = { directory: `${root}/snapshots`, intervalMs, keptMax, openFile: openAppendFile };

@@ -4,16 +4,17 @@ import { StoreError } from "../core/errors.ts";
 import { commitProbeMs, commitRetryMaxMs, commitRetryMinMs } from "../core/limits.ts";
 import { nodeClock } from "../env/node-clock.ts";
 import { silentLog } from "../env/node-log.ts";
-import { CommitBreaker } from "./commit-breaker.ts";
+import { CommitBreaker, DiskTouch } from "./commit-breaker.ts";
 
 let planned: { delayMs: number; call: () => void }[];
 let isDiskWell: boolean;
 let probeCount: number;
+let touchError: Error | undefined;
 let breaker: CommitBreaker;
 const failure = new StoreError("UNAVAILABLE", "the datastore failed: EIO");
 
 beforeEach(() => {
-  [planned, isDiskWell, probeCount] = [[], false, 0];
+  [planned, isDiskWell, probeCount, touchError] = [[], false, 0, undefined];
   const clock = {
     ...nodeClock,
     after: (delayMs: number, call: () => void) => {
@@ -26,7 +27,10 @@ beforeEach(() => {
     probeCount++;
     if (!isDiskWell) throw new Error("EIO");
   };
-  breaker = new CommitBreaker({ clock, log: silentLog, probe });
+  const touch = (): void => {
+    if (touchError !== undefined) throw touchError;
+  };
+  breaker = new CommitBreaker({ clock, log: silentLog, probe, touch });
 });
 
 /** Lets the time pass that is waited for; how long that was. */
@@ -91,11 +95,60 @@ describe("after a commit that the disk refused", () => {
     expect(probeCount).toBe(0);
   });
 
+  test("the first one is not tried either where the disk takes no byte, as one that has become read-only", async () => {
+    touchError = new Error("EROFS");
+    expect(() => breaker.check()).toThrow(
+      expect.objectContaining({ code: "UNAVAILABLE", message: expect.stringContaining("EROFS") as string }),
+    );
+    expect(await pass()).toBe(commitRetryMinMs);
+    touchError = undefined;
+    expect(() => breaker.check()).toThrow("EROFS");
+    isDiskWell = true;
+    await pass();
+    breaker.check();
+  });
+
   test("closing ends the waiting", async () => {
     breaker.failed(failure);
     breaker.close();
     expect(planned).toEqual([]);
     breaker.failed(failure);
     expect(planned).toEqual([]);
+  });
+});
+
+describe("touching the disk", () => {
+  test("writes a byte each time, into a file that stays small; a full disk is no reason to refuse", () => {
+    let size = 0;
+    let opened = 0;
+    let error: Error | undefined;
+    const touch = new DiskTouch(() => {
+      opened++;
+      size = 0;
+      const append = (bytes: Uint8Array): void => {
+        if (error !== undefined) throw error;
+        size += bytes.length;
+      };
+      return {
+        get size() {
+          return size;
+        },
+        append,
+        sync: async () => undefined,
+        close: () => undefined,
+      };
+    }, "touch");
+    for (let count = 0; count < 10_000; count++) {
+      touch.touch();
+      expect(size).toBeLessThanOrEqual(4_096);
+    }
+    expect(opened).toBe(3);
+    for (const code of ["ENOSPC", "EDQUOT", "EMFILE"]) {
+      error = Object.assign(new Error(code), { code });
+      touch.touch();
+    }
+    error = Object.assign(new Error("read-only"), { code: "EROFS" });
+    expect(() => touch.touch()).toThrow("read-only");
+    touch.close();
   });
 });

@@ -3,11 +3,15 @@
  * writes its message beyond its memory, and now and then that ends the process. A small file beside the data is written now
  * and then instead; when that works, one commit is let through, and if it fails, the next one much later.
  *
+ * And before each commit one byte is written: a file system that has become read-only, as they do when their disk fails, is
+ * noticed by that.
+ *
  * On a full disk that file would not fit for as long as nothing is deleted, and a commit that deletes may: there one commit is
  * tried every second.
  */
 import { messageOf, StoreError } from "../core/errors.ts";
 import { commitProbeMs, commitRetryMaxMs, commitRetryMinMs, commitProbeSize } from "../core/limits.ts";
+import type { AppendFile, OpenAppendFile } from "../env/append-file.ts";
 import type { Clock, Disk, Log, Timer } from "../env/host.ts";
 
 export interface BreakerOptions {
@@ -15,6 +19,8 @@ export interface BreakerOptions {
   readonly log: Log;
   /** Rejects where the disk does not take what is written. */
   readonly probe: () => Promise<void>;
+  /** Throws where the disk takes nothing at all. */
+  readonly touch: () => void;
 }
 
 export class CommitBreaker {
@@ -31,7 +37,7 @@ export class CommitBreaker {
 
   /** Throws where a commit must not be tried. */
   check(): void {
-    if (this.#reason === undefined) return;
+    if (this.#reason === undefined) return this.#touch();
     const { code, message } = this.#reason;
     throw new StoreError(code, `${message} (not tried again until the disk takes something)`, { cause: this.#reason });
   }
@@ -52,6 +58,18 @@ export class CommitBreaker {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+  }
+
+  #touch(): void {
+    try {
+      this.#options.touch();
+    } catch (error) {
+      const failure = new StoreError("UNAVAILABLE", `the datastore's disk takes nothing: ${messageOf(error)}`, {
+        cause: error,
+      });
+      this.failed(failure);
+      throw failure;
+    }
   }
 
   #plan(delayMs: number): void {
@@ -84,3 +102,39 @@ export async function probeDisk(disk: Disk, directory: string): Promise<void> {
     await disk.unlink(path);
   }
 }
+
+const touchSizeMax = 4_096;
+
+/** A byte at the end of a file that is begun anew when it has a page. 2 µs. */
+export class DiskTouch {
+  readonly #openFile: OpenAppendFile;
+  readonly #path: string;
+  #file: AppendFile | undefined;
+
+  constructor(openFile: OpenAppendFile, path: string) {
+    this.#openFile = openFile;
+    this.#path = path;
+  }
+
+  /**
+   * Throws where the disk has failed. One without room has not: a commit may need none, or make some; nor has a process
+   * without descriptors.
+   */
+  touch(): void {
+    try {
+      if (this.#file !== undefined && this.#file.size >= touchSizeMax) this.close();
+      this.#file ??= this.#openFile(this.#path);
+      this.#file.append(oneByte);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EROFS" || code === "EIO") throw error;
+    }
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+}
+
+const oneByte = new Uint8Array(1);

@@ -5,8 +5,9 @@
  * the same directory (cli/workers.ts) open it as readers and hand it their commits (forwarded.ts).
  */
 import { messageOf, StoreError } from "../core/errors.ts";
+import type { OpenAppendFile } from "../env/append-file.ts";
 import type { Clock, Disk, Log } from "../env/host.ts";
-import { CommitBreaker, probeDisk } from "./commit-breaker.ts";
+import { CommitBreaker, DiskTouch, probeDisk } from "./commit-breaker.ts";
 import type { Datastore } from "./datastore.ts";
 import { DamageLog, isOfTheDisk, runbook, storeErrorOf } from "./embedded-errors.ts";
 import { admitFormat, ChecksumUpgrade, isUnused, makeFormat, upgradeFormat } from "./embedded-format.ts";
@@ -28,6 +29,8 @@ export interface EmbeddedOptions {
   readonly log: Log;
   /** Looks at the file before it is used, and makes its entry in the directory durable when it was made. */
   readonly disk?: Disk;
+  /** Tries the disk before each commit (commit-breaker.ts). */
+  readonly openFile?: OpenAppendFile;
   /** Without them none are taken, and no journal is written; needs `disk`. */
   readonly snapshots?: SnapshotSettings;
 }
@@ -77,6 +80,7 @@ class EmbeddedBackend implements Backend {
   readonly #file: LmdbFile;
   readonly #log: Log;
   readonly #damage: DamageLog;
+  readonly #touch: DiskTouch | undefined;
   readonly #breaker: CommitBreaker;
   readonly #upgrade: ChecksumUpgrade | undefined;
   readonly #reader: Reader;
@@ -92,7 +96,9 @@ class EmbeddedBackend implements Backend {
   constructor(file: LmdbFile, options: EmbeddedOptions, history: History | undefined) {
     const { directory, clock, durability, log, disk } = options;
     const probe = async (): Promise<void> => disk && probeDisk(disk, directory);
-    this.#breaker = new CommitBreaker({ clock, log, probe });
+    const { openFile = options.snapshots?.openFile } = options;
+    this.#touch = openFile && new DiskTouch(openFile, `${directory}/touch`);
+    this.#breaker = new CommitBreaker({ clock, log, probe, touch: () => this.#touch?.touch() });
     this.#history = history;
     this.#commit = Number(file.get(commitKey) ?? 0);
     this.description = describe(directory);
@@ -135,6 +141,7 @@ class EmbeddedBackend implements Backend {
     this.#isClosed = true;
     this.#upgrade?.close();
     this.#breaker.close();
+    this.#touch?.close();
     await this.#history?.close();
     await this.#file.close();
   }

@@ -50,16 +50,24 @@ export const writingCalls =
   "pwrite64,pwritev,pwritev2,fsync,fdatasync,ftruncate,fallocate,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir";
 export const syncCalls = "fsync,fdatasync,sync_file_range,msync";
 
-/** From `begin` to `end` these system calls of a running process fail. */
+/** From `begin` to `end` these system calls of a running process fail; with `path`, those on that file alone. */
 export class FailingCalls {
   readonly #strace: ChildProcess;
+  readonly #record: string;
 
-  private constructor(strace: ChildProcess) {
+  private constructor(strace: ChildProcess, record: string) {
     this.#strace = strace;
+    this.#record = record;
   }
 
-  static async begin(pid: number, calls: string, error: string): Promise<FailingCalls> {
-    const args = ["-f", "-qq", "-o", "/dev/null", "-e", `trace=${calls}`, "-e", `inject=${calls}:error=${error}`];
+  static async begin(
+    pid: number,
+    calls: string,
+    error: string,
+    { path, record = "/dev/null" }: { readonly path?: string; readonly record?: string } = {},
+  ): Promise<FailingCalls> {
+    const args = ["-f", "-qq", "-o", record, "-e", `trace=${calls}`, "-e", `inject=${calls}:error=${error}`];
+    if (path !== undefined) args.push("-P", path);
     const strace = spawn("strace", [...args, "-p", String(pid)], { stdio: ["ignore", "ignore", "pipe"] });
     let said = "";
     strace.stderr.on("data", (text: Buffer) => (said += text.toString()));
@@ -67,7 +75,12 @@ export class FailingCalls {
       if (strace.exitCode !== null || Date.now() > until) throw new Error(`strace did not attach: ${said}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return new FailingCalls(strace);
+    return new FailingCalls(strace, record);
+  }
+
+  /** How many calls have failed so far, where a `record` was asked for. */
+  count(): number {
+    return readFileSync(this.#record, "latin1").split("(INJECTED)").length - 1;
   }
 
   async end(): Promise<void> {
