@@ -11,6 +11,7 @@ import type { RootKeys } from "../gateways/s3/auth/account-rules.ts";
 import { Accounts } from "../gateways/s3/auth/accounts.ts";
 import { Sealing } from "../gateways/s3/auth/sealing.ts";
 import { Keyring } from "../gateways/s3/encryption/keyring.ts";
+import { firstLook } from "../router/first-look.ts";
 import { objectRequests, type RouterStatus } from "../router/object-requests.ts";
 import type { ReclaimSettings } from "../router/reclaimer.ts";
 import { RemotePutter } from "../router/remote-putter.ts";
@@ -169,6 +170,9 @@ async function compose(
   const ensured = isFirst && early === undefined ? accounts.ensureRoot(config.rootKeys) : undefined;
   const root = early ?? (await ensured?.finally(admit));
   admit();
+  // Remote putters are found later.
+  const looking = local !== undefined && isFirst ? firstLook(router, host.log) : undefined;
+  closers.push(() => looking);
   return {
     streamPort,
     responsePort,

@@ -113,6 +113,11 @@ export const reclaimRate = 64 * 1024 * 1024;
 export const reclaimDeadShareMin = 0.5;
 /** A volume that is still open is sealed to be reclaimed from so many dead bytes on. */
 export const reclaimOpenDeadMin = 8 * 1024 * 1024;
+/** Where a volume does not fit on the disk twice it is rewritten in pieces of so much, or half of what is free, but at least: */
+export const reclaimPieceSize = 4 * 1024 * 1024;
+export const reclaimPieceSizeMin = 16_384;
+/** How soon it looks again when it has sealed a volume. */
+export const reclaimSoonMs = 500;
 
 /** Closing: what is under way may take so long. */
 export const drainTimeoutMs = 10_000;
@@ -280,3 +285,5 @@ export const refusalLogMs = 10_000;
 
 /** Damaged objects of which `verify` says what refers to them; the damages of further ones are told without it. */
 export const damagedNamedMax = 10_000;
+/** Volumes of which a router looks at two tickets when it has started. */
+export const firstLookVolumesMax = 8;

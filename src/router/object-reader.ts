@@ -122,8 +122,12 @@ export class ObjectReader {
   }
 
   /** Reads one ticket after the other where that is needed to find all damage; tells what was damaged. */
-  async *check(object: SavedObject): AsyncGenerator<{ tickets: number; damages: Damage[] }> {
-    for await (const plan of this.#plan(object, 0, object.size, bufferTicketCount.block)) {
+  async *check(
+    object: SavedObject,
+    offset: number,
+    length: number,
+  ): AsyncGenerator<{ tickets: number; damages: Damage[] }> {
+    for await (const plan of this.#plan(object, offset, length, bufferTicketCount.block)) {
       const buffer = await this.#options.kernel.wait("block");
       try {
         const damages = await this.#fetchWhatCanBe(plan, buffer);

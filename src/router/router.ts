@@ -285,11 +285,15 @@ export class Router {
     return removed;
   }
 
-  /** Reads and verifies everything of an object; yields as it goes on. */
-  async *verify(object: SavedObject): AsyncGenerator<{ tickets: number; damages: Damage[] }> {
+  /** Reads and verifies everything of an object, or the tickets of a range of it; yields as it goes on. */
+  async *verify(
+    object: SavedObject,
+    offset = 0,
+    length = object.size,
+  ): AsyncGenerator<{ tickets: number; damages: Damage[] }> {
     const end = this.#reclaimer.readerEnters();
     try {
-      yield* this.#reader.check(object);
+      yield* this.#reader.check(object, offset, length);
     } finally {
       end();
     }

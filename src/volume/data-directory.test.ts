@@ -34,7 +34,7 @@ describe("a directory that is new", () => {
     const root = path.join(newRoot(), "made", "on the way");
     const first = await open(root, 3);
     const marker = JSON.parse(readFileSync(path.join(root, "data-putter.json"), "utf8")) as unknown;
-    expect(marker).toEqual({ format: 1, depth: 3, id: first.id });
+    expect(marker).toEqual({ format: 1, depth: 3, id: first.id, check: expect.stringMatching(/^[0-9a-f]{8}$/) });
     expect(first.id).toMatch(/^[0-9a-f]{16}$/);
     await first.lock.release();
     const again = await open(root);
@@ -77,13 +77,16 @@ describe("a directory that does not fit", () => {
     ['{"format":1,"depth":"2","id":"0123456789abcdef"}', "depth must be 2, 3 or 4"],
     ['{"format":1,"depth":2,"id":"0123456789ABCDEF"}', "id must be 16 hex digits"],
     ['{"format":1,"depth":2}', "id must be 16 hex digits"],
+    ['{"format":1,"depth":3,"id":"0123456789abcdef","check":"00000000"}', "check does not fit the other fields"],
   ])("with the damaged marker %j: file, rule and what it found", async (text, rule) => {
     const root = newRoot();
     const file = path.join(root, "data-putter.json");
     writeFileSync(file, text);
     const { code, message } = await refusalOf(open(root));
     expect(code).toBe("INCOMPATIBLE");
-    expect(message).toBe(`${root}/data-putter.json is damaged (${rule}): ${JSON.stringify(text)}`);
+    expect(message).toBe(
+      `${root}/data-putter.json is damaged (${rule}): ${JSON.stringify(text)}; see docs/runbooks/small-files.md`,
+    );
     expect(readFileSync(file, "utf8")).toBe(text);
   });
 

@@ -2,6 +2,7 @@
  * The directory below which volumes lie. `data-putter.json` in it says format, depth and identity, and is written once;
  * a directory is never opened with another format or depth, nor by two processes at once.
  */
+import { crc32 } from "node:zlib";
 import { messageOf, StoreError } from "../core/errors.ts";
 import { type Depth, depths } from "../core/layout.ts";
 import type { Disk, DiskLock, Random } from "../env/host.ts";
@@ -10,6 +11,7 @@ import type { Disk, DiskLock, Random } from "../env/host.ts";
 export const diskFormat = 1;
 export const markerName = "data-putter.json";
 const markerSizeMax = 4096;
+const runbook = "see docs/runbooks/small-files.md";
 
 export interface DataDirectory {
   readonly root: string;
@@ -114,8 +116,8 @@ async function readMarker(disk: Disk, root: string): Promise<{ depth: Depth; id:
 
 function parseMarker(where: string, text: string): { depth: Depth; id: string } {
   const damaged = (rule: string): StoreError =>
-    new StoreError("INCOMPATIBLE", `${where} is damaged (${rule}): ${JSON.stringify(text.slice(0, 100))}`);
-  let marker: { format?: unknown; depth?: unknown; id?: unknown };
+    new StoreError("INCOMPATIBLE", `${where} is damaged (${rule}): ${JSON.stringify(text.slice(0, 100))}; ${runbook}`);
+  let marker: { format?: unknown; depth?: unknown; id?: unknown; check?: unknown };
   try {
     marker = JSON.parse(text) as typeof marker;
   } catch {
@@ -132,7 +134,16 @@ function parseMarker(where: string, text: string): { depth: Depth; id: string } 
   }
   if (!depths.includes(marker.depth as Depth)) throw damaged("depth must be 2, 3 or 4");
   if (typeof marker.id !== "string" || !/^[0-9a-f]{16}$/.test(marker.id)) throw damaged("id must be 16 hex digits");
-  return { depth: marker.depth as Depth, id: marker.id };
+  const made = { depth: marker.depth as Depth, id: marker.id };
+  // Markers that were made before there was such a field have none.
+  if (marker.check !== undefined && marker.check !== checkOf(made))
+    throw damaged("check does not fit the other fields");
+  return made;
+}
+
+/** One digit of depth or id that is another one would make every ticket another directory's. */
+function checkOf({ depth, id }: { readonly depth: Depth; readonly id: string }): string {
+  return crc32(`${diskFormat} ${depth} ${id}`).toString(16).padStart(8, "0");
 }
 
 async function makeMarker(
@@ -144,12 +155,12 @@ async function makeMarker(
   const names = (await disk.list(root)) ?? [];
   const volume = names.find((name) => name === "obj" || name === "sum" || /^[0-9A-Z]{1,2}$/.test(name));
   if (volume !== undefined) {
-    const why = `${root} holds ${volume} but no ${markerName}, so its depth is unknown: restore that file`;
-    throw new StoreError("INCOMPATIBLE", `${why}, or choose an empty directory`);
+    const why = `${root} holds ${volume} but no ${markerName}, so its depth is unknown: make that file again`;
+    throw new StoreError("INCOMPATIBLE", `${why} (${runbook}), or choose an empty directory`);
   }
   await syncPath(disk, root);
   const id = Buffer.from(random.bytes(8)).toString("hex");
-  const text = `${JSON.stringify({ format: diskFormat, depth, id })}\n`;
+  const text = `${JSON.stringify({ format: diskFormat, depth, id, check: checkOf({ depth, id }) })}\n`;
   await writeWhole(disk, root, markerName, new Uint8Array(Buffer.from(text)));
   return { depth, id };
 }
