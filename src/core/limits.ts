@@ -287,3 +287,5 @@ export const refusalLogMs = 10_000;
 export const damagedNamedMax = 10_000;
 /** Volumes of which a router looks at two tickets when it has started. */
 export const firstLookVolumesMax = 8;
+/** A datastore file up to this size is read to its last page before it is opened: 10 ms a megabyte at most. */
+export const pagesCheckedSizeMax = 32 * 1024 * 1024;

@@ -85,6 +85,17 @@ export interface ListenOptions {
   readonly waitingSizeMax: number;
   /** Several processes of one router may have the port together. */
   readonly shared?: boolean;
+  /** Only who has it is accepted, and over TLS. */
+  readonly secret?: PeerSecret | undefined;
+  /** Told of those who have it not, or speak no TLS. */
+  readonly onRefused?: ((from: string, why: string) => void) | undefined;
+}
+
+/** What both ends of a connection have; without it neither of them learns or says anything. */
+export interface PeerSecret {
+  /** Sent in the clear, so that a mix-up can be told: it must not give the key away. */
+  readonly identity: string;
+  readonly key: Uint8Array;
 }
 
 export interface ConnectOptions {
@@ -92,6 +103,8 @@ export interface ConnectOptions {
   readonly port: number;
   readonly receiveBuffer: Uint8Array;
   readonly timeoutMs: number;
+  /** Over TLS, with who has it. Else it is WRONG_KEY; UNAVAILABLE where the other side speaks no TLS. */
+  readonly secret?: PeerSecret | undefined;
 }
 
 export interface Listener {

@@ -265,7 +265,13 @@ export function networkContract(name: string, make: () => NetworkUnderTest): voi
       await listen((connection) => start(connection, receiver()), { connectionsMax: 1 });
       const first = await connect();
       start(first, receiver());
-      const second = await connect();
+      // Where both sides greet each other, it is not even made.
+      const second = await connect().catch(() => undefined);
+      if (second === undefined) {
+        expect(listener!.connectionCount).toBe(1);
+        first.destroy();
+        return;
+      }
       let ended!: () => void;
       const over = new Promise<void>((resolve) => (ended = resolve));
       const secondReceiver = receiver(undefined, ended);

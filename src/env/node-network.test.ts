@@ -4,15 +4,22 @@ import { readdirSync } from "node:fs";
 import net from "node:net";
 import { describe, expect, it } from "vitest";
 import { Simulation } from "../../sim/simulated-host.ts";
+import type { Network, PeerSecret } from "./host.ts";
 import { networkContract, patternOf, TestReceiver } from "./network.contract.ts";
 import { makeNodeNetwork, nodeNetwork } from "./node-network.ts";
 
 const later = (call: () => void): void => void setTimeout(call, 1);
 const real = { host: "127.0.0.1", drive: <Value>(promise: Promise<Value>): Promise<Value> => promise, soon: later };
 const byData = makeNodeNetwork({ movesHandles: false });
+const secret: PeerSecret = { identity: "the contract", key: new Uint8Array(32).fill(7) };
+const overTls: Network = {
+  listen: (options, accept) => nodeNetwork.listen({ ...options, secret }, accept),
+  connect: (options) => nodeNetwork.connect({ ...options, secret }),
+};
 
 networkContract("Node's, reading in place", () => ({ ...real, server: nodeNetwork, client: nodeNetwork }));
 networkContract("Node's, by data events", () => ({ ...real, server: byData, client: nodeNetwork }));
+networkContract("Node's, over TLS", () => ({ ...real, server: overTls, client: overTls }));
 for (const seed of [1, 2, 3]) {
   networkContract(`simulated, seed ${seed}`, () => {
     const simulation = new Simulation(seed);
@@ -99,6 +106,7 @@ describe("Node's network", () => {
   it.runIf(process.platform === "linux").each([
     ["in place", nodeNetwork],
     ["by data events", byData],
+    ["over TLS", overTls],
   ])("leaves no descriptor, however its connections end (%s)", async (_, network) => {
     const count = (): number => readdirSync("/proc/self/fd").length;
     const before = count();
@@ -115,7 +123,8 @@ describe("Node's network", () => {
     const own: TestReceiver[] = [];
     for (let index = 0; index < 30; index++) {
       const where = { host: "127.0.0.1", port: listener.port, timeoutMs: 2000 };
-      const near = await nodeNetwork.connect({ ...where, receiveBuffer: new Uint8Array(4096) });
+      const client = network === overTls ? overTls : nodeNetwork;
+      const near = await client.connect({ ...where, receiveBuffer: new Uint8Array(4096) });
       const receiver = new TestReceiver(1000, later);
       receiver.connection = near;
       own.push(receiver);

@@ -6,22 +6,47 @@
 import net from "node:net";
 import { messageOf, StoreError } from "../core/errors.ts";
 import * as limits from "../core/limits.ts";
-import type { Connection, ConnectOptions, Listener, ListenOptions, Network, Receiver } from "./host.ts";
+import type { Connection, ConnectOptions, Listener, ListenOptions, Network, PeerSecret } from "./host.ts";
+import { NodeConnection, type Waiting } from "./node-network-connection.ts";
+import { secureAccepted, secureConnected } from "./node-network-tls.ts";
 
 export const nodeNetwork: Network = makeNodeNetwork({ movesHandles: true });
 
-/** `movesHandles: false` is how it works where Node has no such private handle. */
-export function makeNodeNetwork({ movesHandles }: { movesHandles: boolean }): Network {
-  return { connect, listen: (options, accept) => listen(options, accept, movesHandles) };
+export interface NodeNetworkOptions {
+  /** False is how it works where Node has no such private handle. */
+  readonly movesHandles: boolean;
+  readonly handshakeTimeoutMs?: number;
+}
+
+export function makeNodeNetwork(options: NodeNetworkOptions): Network {
+  const how = { handshakeTimeoutMs: limits.tlsHandshakeMs, ...options };
+  return { connect, listen: (options, accept) => listen(options, accept, how) };
 }
 
 async function listen(
   options: ListenOptions,
   accept: (connection: Connection) => void,
-  movesHandles: boolean,
+  { movesHandles, handshakeTimeoutMs }: Required<NodeNetworkOptions>,
 ): Promise<Listener> {
+  const { secret } = options;
+  /** Those that shake hands among them. */
   const connections = new Set<NodeConnection>();
   const waiting: Waiting = { size: 0, sizeMax: options.waitingSizeMax, spaces: [] };
+  const shaking = new Set<net.Socket>();
+  const acceptSecure = (accepted: net.Socket, connection: NodeConnection, secret: PeerSecret): void => {
+    const from = accepted.remoteAddress ?? "";
+    shaking.add(accepted);
+    secureAccepted(accepted, secret, handshakeTimeoutMs, (result) => {
+      shaking.delete(accepted);
+      if (result instanceof Error) {
+        connections.delete(connection);
+        options.onRefused?.(from, messageOf(result));
+        return;
+      }
+      connection.adopt(result.socket, result);
+      accept(connection);
+    });
+  };
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (accepted) => {
     if (connections.size >= options.connectionsMax) {
       accepted.destroy();
@@ -29,8 +54,9 @@ async function listen(
     }
     const connection = new NodeConnection(waiting, () => connections.delete(connection));
     connections.add(connection);
+    if (secret !== undefined) return acceptSecure(accepted, connection, secret);
     const moved = movesHandles ? moveHandle(server, accepted, options.receiveBuffer, connection) : undefined;
-    connection.adopt(moved ?? accepted, moved !== undefined);
+    connection.adopt(moved ?? accepted, { hasOnRead: moved !== undefined });
     accept(connection);
   });
   await new Promise<void>((resolve, reject) => {
@@ -51,21 +77,24 @@ async function listen(
     get connectionCount() {
       return connections.size;
     },
-    close: async () => void server.close(),
+    close: async () => {
+      server.close();
+      for (const accepted of shaking) accepted.destroy();
+    },
   };
 }
 
 function connect(options: ConnectOptions): Promise<Connection> {
+  const { secret, timeoutMs } = options;
   const connection = new NodeConnection({ size: 0, sizeMax: limits.waitingSizeMax, spaces: [] }, () => undefined);
   return new Promise((resolve, reject) => {
-    const socket = new net.Socket({
-      allowHalfOpen: true,
-      onread: connection.onRead(options.receiveBuffer),
-    } as never);
+    const reading = secret === undefined ? { onread: connection.onRead(options.receiveBuffer) } : {};
+    const socket = new net.Socket({ allowHalfOpen: true, ...reading });
     const where = `${options.host}:${options.port}`;
+    const startedAt = performance.now();
     const timer = setTimeout(() => {
-      socket.destroy(new StoreError("UNAVAILABLE", `${where} did not answer within ${options.timeoutMs} ms`));
-    }, options.timeoutMs);
+      socket.destroy(new StoreError("UNAVAILABLE", `${where} did not answer within ${timeoutMs} ms`));
+    }, timeoutMs);
     const failed = (error: Error): void => {
       clearTimeout(timer);
       const why = `${where} cannot be reached: ${reasonOf(error)}`;
@@ -76,8 +105,16 @@ function connect(options: ConnectOptions): Promise<Connection> {
       clearTimeout(timer);
       socket.off("error", failed);
       socket.pause();
-      connection.adopt(socket, true);
-      resolve(connection);
+      if (secret === undefined) {
+        connection.adopt(socket, { hasOnRead: true });
+        return resolve(connection);
+      }
+      const leftMs = Math.max(1, Math.round(timeoutMs - (performance.now() - startedAt)));
+      secureConnected(socket, { secret, where, timeoutMs: leftMs }, (result) => {
+        if (result instanceof Error) return failed(result);
+        connection.adopt(result.socket, result);
+        resolve(connection);
+      });
     });
   });
 }
@@ -87,166 +124,9 @@ function reasonOf(error: Error): string {
   return error instanceof AggregateError ? error.errors.map(messageOf).join(", ") : messageOf(error);
 }
 
-/** Bytes read that no Receiver has taken, over all connections of a listener. */
-interface Waiting {
-  size: number;
-  readonly sizeMax: number;
-  /** Memory for what waits, used again: as garbage it would pile up while many clients are held back. */
-  readonly spaces: Uint8Array[];
-}
-
-interface OnRead {
-  readonly buffer: Uint8Array;
-  readonly callback: (count: number, buffer: Uint8Array) => boolean;
-}
-
-class NodeConnection implements Connection {
-  remoteHost = "";
-  remotePort = 0;
-  readonly #waiting: Waiting;
-  readonly #gone: () => void;
-  #socket: net.Socket | undefined;
-  #receiver: Receiver | undefined;
-  /** What the receiver has not taken yet. */
-  #rest: Uint8Array | undefined;
-  /** Where it lies, if that is memory to be given back. */
-  #space: Uint8Array | undefined;
-  #ended = false;
-  #endTold = false;
-  #closed = false;
-  #error: Error | undefined;
-
-  constructor(waiting: Waiting, gone: () => void) {
-    this.#waiting = waiting;
-    this.#gone = gone;
-  }
-
-  onRead(buffer: Uint8Array): OnRead {
-    return { buffer, callback: (count) => this.#offer(buffer.subarray(0, count), true) };
-  }
-
-  adopt(socket: net.Socket, hasOnRead: boolean): void {
-    this.#socket = socket;
-    this.remoteHost = socket.remoteAddress ?? "";
-    this.remotePort = socket.remotePort ?? 0;
-    if (!hasOnRead) {
-      socket.on("data", (chunk) => {
-        if (!this.#offer(chunk, false)) socket.pause();
-      });
-      socket.pause();
-    }
-    socket.on("end", () => {
-      if (!socket.writableEnded && wasReset(socket)) {
-        socket.destroy(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }));
-        return;
-      }
-      this.#ended = true;
-      this.#tellEnd();
-    });
-    socket.on("error", (error) => (this.#error = error));
-    socket.on("close", () => {
-      this.#keep(undefined);
-      this.#giveBackSpace();
-      this.#gone();
-      this.#closed = true;
-      this.#receiver?.closed(this.#error);
-    });
-    // One listener for all writes: each would add its own otherwise.
-    socket.setMaxListeners(0);
-  }
-
-  start(receiver: Receiver): void {
-    this.#receiver = receiver;
-    if (this.#closed) process.nextTick(() => receiver.closed(this.#error));
-    else this.#socket!.resume();
-  }
-
-  resume(): void {
-    const rest = this.#rest;
-    if (rest !== undefined) {
-      this.#keep(undefined);
-      if (!this.#offer(rest, false)) return;
-      this.#giveBackSpace();
-    }
-    this.#tellEnd();
-    if (this.#socket!.destroyed) return;
-    this.#socket!.resume();
-  }
-
-  write(bytes: Uint8Array): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#socket!.write(bytes, (error) => (error ? reject(this.#error ?? error) : resolve()));
-    });
-  }
-
-  end(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#socket!.destroyed) resolve();
-      else this.#socket!.end(() => resolve());
-    });
-  }
-
-  destroy(): void {
-    this.#socket!.destroy();
-  }
-
-  /** Whether all was taken. `shared` memory is overwritten by the next read, so what is left is copied. */
-  #offer(chunk: Uint8Array, shared: boolean): boolean {
-    if (this.#rest !== undefined) {
-      // The system had read ahead before the pause took effect.
-      this.#keep(Buffer.concat([this.#rest, chunk]));
-      return false;
-    }
-    const taken = this.#receiver === undefined ? 0 : this.#receiver.bytes(chunk);
-    if (taken === chunk.length) return true;
-    const rest = chunk.subarray(taken);
-    this.#keep(shared ? this.#copy(rest) : rest);
-    return false;
-  }
-
-  #copy(rest: Uint8Array): Uint8Array {
-    this.#space = this.#waiting.spaces.pop() ?? Buffer.allocUnsafeSlow(limits.receiveSize);
-    this.#space.set(rest);
-    return this.#space.subarray(0, rest.length);
-  }
-
-  #giveBackSpace(): void {
-    if (this.#space !== undefined && this.#waiting.spaces.length < limits.waitingSpacesMax) {
-      this.#waiting.spaces.push(this.#space);
-    }
-    this.#space = undefined;
-  }
-
-  #keep(rest: Uint8Array | undefined): void {
-    this.#waiting.size += (rest?.length ?? 0) - (this.#rest?.length ?? 0);
-    this.#rest = rest;
-    if (rest === undefined) return;
-    this.#socket!.pause();
-    if (this.#waiting.size > this.#waiting.sizeMax) {
-      this.#socket!.destroy(new StoreError("BUSY", `more than ${this.#waiting.sizeMax} bytes wait for a buffer`));
-    }
-  }
-
-  #tellEnd(): void {
-    if (!this.#ended || this.#endTold || this.#rest !== undefined || this.#receiver === undefined) return;
-    this.#endTold = true;
-    this.#receiver.end();
-  }
-}
-
-/**
- * A reset that comes while bytes wait to be read is told as an ordinary end (libuv takes POLLHUP for one). To a stream
- * whose end means "this is the whole object" the difference is everything, so the system is asked: a connection that the
- * peer only half-closed still has a peer. Where this side has ended too, an orderly close leaves none either: not asked.
- */
-function wasReset(socket: net.Socket): boolean {
-  const handle = (socket as unknown as PrivateSocket)._handle;
-  return handle?.getpeername !== undefined && handle.getpeername({}) !== 0;
-}
-
-/** The private parts of a socket that moving its handle, and telling a reset from an end, need. */
+/** The private parts of a socket that moving its handle needs. */
 interface PrivateSocket {
-  _handle?: { reading?: boolean; getpeername?: (into: object) => number } | null;
+  _handle?: object | null;
   _server?: unknown;
   server?: unknown;
 }
