@@ -64,11 +64,14 @@ export const addresses: Rule<readonly Address[]> = {
 };
 
 export const datastore: Rule<DatastoreChoice> = {
-  rule: "embedded, or redis://host:port",
-  parse: (text) => {
-    if (text === "embedded") return { kind: "embedded" };
-    return text.startsWith("redis://") ? redisOf(text.slice("redis://".length).replace(/\/$/, "")) : undefined;
-  },
+  rule: "embedded, redis://host:port, or rediss://host:port for TLS; with user:password@ only in DATA_PUTTER_DATASTORE",
+  parse: (text) => (text.includes("@") ? undefined : datastoreOf(text)),
+};
+
+/** Where no list of processes shows it. */
+export const datastoreWithPassword: Rule<DatastoreChoice> = {
+  rule: "embedded, redis://[[user]:password@]host:port, or rediss:// for TLS; what is none of 0-9 A-Z a-z . _ ~ - in a password as %XX",
+  parse: datastoreOf,
 };
 
 export const redisHostPort: Rule<DatastoreChoice> = { rule: address.rule, parse: redisOf };
@@ -132,6 +135,14 @@ function hostOf(text: string): string | undefined {
 
 function addressOf(text: string): Address | undefined {
   return unlessInvalid(() => parseAddress(text, "address"));
+}
+
+function datastoreOf(text: string): DatastoreChoice | undefined {
+  if (text === "embedded") return { kind: "embedded" };
+  const parts = /^(rediss?:\/\/)([\w.~%-]*:[\w.~%-]+@)?(.*?)\/?$/.exec(text);
+  const [, scheme = "", credentials = "", hostPort = ""] = parts ?? [];
+  const url = `${scheme}${credentials}${hostPort}`;
+  return parts === null || addressOf(hostPort) === undefined || !URL.canParse(url) ? undefined : { kind: "redis", url };
 }
 
 function redisOf(text: string): DatastoreChoice | undefined {

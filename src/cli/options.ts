@@ -232,7 +232,10 @@ export const options = {
   datastore: option({
     flag: "--datastore",
     argument: "WHICH",
-    variables: [{ name: "DATA_PUTTER_DATASTORE" }, { name: "REDIS_HOSTPORT", ...rules.redisHostPort }],
+    variables: [
+      { name: "DATA_PUTTER_DATASTORE", ...rules.datastoreWithPassword },
+      { name: "REDIS_HOSTPORT", ...rules.redisHostPort },
+    ],
     fileKey: "datastore",
     about:
       "where metadata is kept: embedded (ROOT/datastore) or redis://host:port; REDIS_HOSTPORT=host:port means Redis",

@@ -199,6 +199,25 @@ describe("checking", () => {
     (text) => expect(problemsOf("router", { flags: { datastore: text } })).toHaveLength(1),
   );
 
+  it.each(["redis://:pass%2Fword@redis:6379", "rediss://some-user:password@[::1]:6380/"])(
+    "a password for Redis stands in a variable, and nowhere else: %s",
+    (text) => {
+      const url = text.replace(/\/$/, "");
+      const given = { environment: { DATA_PUTTER_DATASTORE: text } };
+      expect(settingsOf("router", given).get("datastore")).toEqual({ kind: "redis", url });
+      for (const sources of [{ flags: { datastore: text } }, file({ datastore: text })]) {
+        const problems = problemsOf("router", sources);
+        expect(problems).toEqual([expect.stringMatching(/not "rediss?:\/\/…@/)]);
+        expect(problems[0]).not.toMatch(/pass%2F|:password@\[/);
+      }
+    },
+  );
+
+  it("Redis over TLS is rediss://", () => {
+    const url = "rediss://redis:6380";
+    expect(settingsOf("router", { flags: { datastore: url } }).get("datastore")).toEqual({ kind: "redis", url });
+  });
+
   it("REDIS_HOSTPORT is Redis, and does not go together with DATA_PUTTER_DATASTORE", () => {
     const environment = { REDIS_HOSTPORT: "redis:6379" };
     expect(settingsOf("router", { environment }).get("datastore")).toEqual({

@@ -122,7 +122,8 @@ function findValue(
     if (value !== undefined) found.push({ origin, source, value });
     else if (option.secret === true)
       problems.push(`${source}: ${rule.rule}; what is set has ${text.length} characters`);
-    else problems.push(`${source}: ${rule.rule}, not ${quoted(text)}`);
+    // A password in a URL is not told again.
+    else problems.push(`${source}: ${rule.rule}, not ${quoted(text.replace(/:\/\/[^]*@/, "://…@"))}`);
   };
   const flag = sources.flags[name];
   if (flag !== undefined) add("flag", option.flag ?? name, flag === true ? "" : flag, option);
