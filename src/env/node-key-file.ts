@@ -17,6 +17,8 @@ export interface FoundKey {
   readonly notes: readonly string[];
 }
 
+const runbook = "see docs/runbooks/key-lost.md";
+
 /**
  * The key of a data directory: the one that is given, or the file `key` in it, which is made where there is no data yet.
  * `marker`: the file that every data directory has. WRONG_KEY where another one is given than it has.
@@ -28,7 +30,11 @@ export async function keyOfDirectory(
   random: Random,
 ): Promise<FoundKey> {
   const file = path.join(root, "key");
-  const kept = await readKeyFile(file);
+  const isUsed = await exists(path.join(root, marker));
+  const kept = await readKeyFile(file).catch((error: unknown) => {
+    if (!isUsed || !(error instanceof StoreError)) throw error;
+    throw new StoreError(error.code, `${error.message}; ${runbook}`, { cause: error });
+  });
   if (given !== undefined) {
     if (kept !== undefined && fingerprintOf(kept.key) !== fingerprintOf(given.key)) {
       const other = `${fingerprintOf(given.key)} (${given.source})`;
@@ -41,8 +47,8 @@ export async function keyOfDirectory(
     return given;
   }
   if (kept !== undefined) return kept;
-  if (await exists(path.join(root, marker))) {
-    const advice = "give it with --key-file or DATA_PUTTER_KEY: under a new key none of the data would verify";
+  if (isUsed) {
+    const advice = `give it with --key-file or DATA_PUTTER_KEY: under a new key none of the data would verify; ${runbook}`;
     throw new StoreError("INVALID", `${root} holds data, but its key ${file} is not there: ${advice}`);
   }
   await makeDirectories(root);
