@@ -26,6 +26,25 @@ export type ErrorCode =
   /** The operation was cancelled or the process is closing. */
   | "ABORTED";
 
+const errorCodes: { readonly [Code in ErrorCode]: true } = {
+  INVALID: true,
+  DAMAGED: true,
+  NO_SPACE: true,
+  BUSY: true,
+  WRONG_KEY: true,
+  UNAVAILABLE: true,
+  NOT_FOUND: true,
+  CONFLICT: true,
+  INCOMPATIBLE: true,
+  PROTOCOL: true,
+  ABORTED: true,
+};
+
+/** For a code that came from elsewhere. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(errorCodes, text);
+}
+
 export class StoreError extends Error {
   readonly code: ErrorCode;
 

@@ -68,6 +68,11 @@ export function beginsRequests(bytes: Uint8Array): boolean | undefined {
   return bytes.length >= operationSize ? true : undefined;
 }
 
+/** Whether a client wants to speak TLS: it begins with a ClientHello (RFC 8446, 5.1 and 4), which begins no TicketID. */
+export function beginsTls(bytes: Uint8Array): boolean {
+  return bytes[0] === 22 && bytes[1] === 3 && bytes[5] === 1;
+}
+
 export function encodeRequest(
   kernel: Kernel,
   session: Session,
@@ -138,7 +143,11 @@ export function decodeJsonBody(kernel: Kernel, bodyMac: Uint8Array, body: Uint8A
   if (!sameBytes(kernel.macLong(body), bodyMac)) {
     throw new StoreError("PROTOCOL", "an answer's body is not authenticated");
   }
-  return JSON.parse(Buffer.from(body).toString("utf8"));
+  try {
+    return JSON.parse(Buffer.from(body).toString("utf8"));
+  } catch (cause) {
+    throw new StoreError("PROTOCOL", "an answer's body is not JSON", { cause });
+  }
 }
 
 export function encodeTicketsHead(

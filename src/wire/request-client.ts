@@ -1,6 +1,6 @@
 /** The asking side of requests: one connection, one request at a time, answers as a stream. */
 import { type Address, formatAddress } from "../core/address.ts";
-import { type ErrorCode, messageOf, StoreError } from "../core/errors.ts";
+import { isErrorCode, messageOf, StoreError } from "../core/errors.ts";
 import { checksumSize, ticketDataSize } from "../core/frame.ts";
 import type { Kernel, TicketBuffer } from "../core/kernel.ts";
 import * as limits from "../core/limits.ts";
@@ -30,6 +30,9 @@ export interface RequestClientOptions {
 export type AnswerPart =
   | { readonly kind: "json"; readonly value: unknown }
   | ({ readonly kind: "tickets"; readonly buffer: TicketBuffer } & TicketsAnswer);
+
+/** How a port that speaks TLS answers those that do not (docs/formats/wire.md). */
+export const tlsOnly = "ERROR this port takes TLS only";
 
 export class RequestClient implements Receiver {
   /** What the other side said of itself. */
@@ -118,7 +121,13 @@ export class RequestClient implements Receiver {
     body?: Uint8Array,
   ): Promise<unknown> {
     let value: unknown;
-    for await (const part of this.ask(operation, numbers, body)) if (part.kind === "json") value = part.value;
+    for await (const part of this.ask(operation, numbers, body)) {
+      if (part.kind === "tickets") {
+        part.buffer.release();
+        throw new StoreError("PROTOCOL", `${operation}: answered by tickets`);
+      }
+      value = part.value;
+    }
     return value;
   }
 
@@ -192,7 +201,10 @@ export class RequestClient implements Receiver {
     try {
       answer = decodeAnswer(kernel, noSession, head);
     } catch (error) {
-      if (Buffer.from(head.subarray(0, 6)).toString("latin1") === "ERROR ") {
+      const line = Buffer.from(head).toString("latin1");
+      if (line.startsWith(tlsOnly))
+        throw new StoreError("UNAVAILABLE", `${where} takes TLS only: give --peer-tls, too`);
+      if (line.startsWith("ERROR ")) {
         throw new StoreError("PROTOCOL", `${where} takes byte streams: ask the router's response port instead`);
       }
       const told = await this.#untrustedText(head);
@@ -202,13 +214,11 @@ export class RequestClient implements Receiver {
     if (answer.kind !== "json" && answer.kind !== "error") throw new StoreError("PROTOCOL", "hello got no greeting");
     const value = decodeJsonBody(kernel, answer.bodyMac, await this.#readBody(answer.size));
     if (answer.kind === "error") throw errorOf(value);
+    const session = sessionIn(value);
     this.greeting = value as { [name: string]: unknown };
     const end = decodeAnswer(kernel, noSession, await this.#readBody(answerSize));
     if (end.kind !== "end") throw new StoreError("PROTOCOL", "hello was answered by more than a greeting");
-    const session = new Uint8Array(16);
-    session.set(own);
-    session.set(Buffer.from(String(this.greeting["session"]), "hex"), 8);
-    this.#session = session;
+    this.#session = new Uint8Array(Buffer.concat([own, session]));
   }
 
   /** What an answer says that was made with another key: for people to read, for nothing else. */
@@ -260,7 +270,13 @@ export class RequestClient implements Receiver {
 
   async #send(bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    await this.#connection.write(bytes);
+    try {
+      await this.#connection.write(bytes);
+    } catch (error) {
+      throw (
+        this.#failure ?? new StoreError("UNAVAILABLE", `the connection broke: ${messageOf(error)}`, { cause: error })
+      );
+    }
   }
 
   /** A side that fell silent without closing must not be waited for without end. */
@@ -287,7 +303,16 @@ export function unreachable(where: string, cause: unknown): StoreError {
   return new StoreError("UNAVAILABLE", `${where} cannot be reached: ${why}`, { cause });
 }
 
+/** The other side's 8 random bytes. */
+function sessionIn(greeting: unknown): Uint8Array {
+  const text = (greeting as { readonly session?: unknown } | null)?.session;
+  if (typeof text === "string" && /^[0-9a-f]{16}$/.test(text)) return Buffer.from(text, "hex");
+  throw new StoreError("PROTOCOL", "a greeting is an object with a session of 16 hex digits");
+}
+
 function errorOf(value: unknown): StoreError {
-  const { code, message } = value as { code: ErrorCode; message: string };
-  return new StoreError(code, message);
+  const { code, message } = (value ?? {}) as { readonly code?: unknown; readonly message?: unknown };
+  if (typeof message !== "string")
+    return new StoreError("PROTOCOL", "the other side answered with an error of no message");
+  return new StoreError(typeof code === "string" && isErrorCode(code) ? code : "PROTOCOL", message);
 }

@@ -1,0 +1,57 @@
+/** tests/fuzz-frames.test.ts for longer. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ClusterTarget, FrameTarget } from "../support/fuzz-frames.ts";
+import { answerCase, AnsweringTarget } from "../support/fuzz-answers.ts";
+import { askedCases, byteStreamCase, clusterCase, streamCase, tappedCase } from "../support/fuzz-frame-cases.ts";
+import { fuzz, Unhandled } from "../support/fuzz-run.ts";
+import { Belongings } from "../support/store.ts";
+
+const belongings = new Belongings();
+const unhandled = new Unhandled();
+let target: FrameTarget;
+let cluster: ClusterTarget;
+let answering: AnsweringTarget;
+
+beforeAll(async () => {
+  target = await FrameTarget.open(belongings, unhandled);
+  answering = await AnsweringTarget.open(belongings, unhandled);
+  cluster = await ClusterTarget.open(belongings, unhandled);
+});
+afterAll(async () => {
+  await belongings.giveBack();
+  unhandled.end();
+});
+
+describe("whatever arrives, all that was acknowledged is there, nothing else is, and nothing is held", () => {
+  it("as WriteTickets: every frame has one response, the one it is due", async () => {
+    expect(await fuzz(10, streamCase, (one) => target.stream("server", one))).toBeGreaterThan(10);
+    expect(await target.inconsistency()).toBeUndefined();
+  });
+
+  it("as responses and requests to the router", async () => {
+    expect(await fuzz(10, streamCase, (one) => target.stream("router", one))).toBeGreaterThan(10);
+    expect(await target.inconsistency()).toBeUndefined();
+  });
+
+  it("as byte streams: an end makes an object, a reset or silence makes none", async () => {
+    expect(await fuzz(10, byteStreamCase, (one) => target.byteStream(one))).toBeGreaterThan(1);
+    expect(await target.inconsistency()).toBeUndefined();
+  });
+
+  it("between a client and the router, either way: right answers, or errors in time", async () => {
+    expect(await fuzz(20, tappedCase, (one) => target.tapped(one))).toBeGreaterThan(1);
+    expect(await target.inconsistency()).toBeUndefined();
+  });
+
+  it("from a client that has the key and asks for anything", async () => {
+    expect(await fuzz(10, askedCases, (some) => target.asked(some))).toBeGreaterThan(10);
+    expect(await target.inconsistency()).toBeUndefined();
+  });
+
+  it("between the router and its server, either way: it comes back by itself", async () => {
+    expect(await fuzz(20, clusterCase, (one) => cluster.check(one))).toBeGreaterThan(1);
+  });
+  it("from a side that has the key and answers as it likes: what was asked for, or an error, in time", async () => {
+    expect(await fuzz(10, answerCase, (one) => answering.check(one))).toBeGreaterThan(10);
+  });
+});
