@@ -4,7 +4,7 @@
  *
  *   --seed N        the first seed (without it, one that the time of day gives)
  *   --seeds K       so many seeds; 1 where neither this nor --minutes is given
- *   --minutes M     for so long
+ *   --minutes M     for so long; --processor-minutes P: until it has used so much of a processor
  *   --twice         each seed twice: the same events must happen; --twice-every N: so with every Nth seed
  *   --events E      clients and faults stop after so many events
  *   --without A,B   these kinds of faults do not happen
@@ -28,6 +28,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     seeds: { type: "string" },
     minutes: { type: "string" },
+    "processor-minutes": { type: "string" },
     events: { type: "string" },
     without: { type: "string" },
     trace: { type: "string" },
@@ -48,7 +49,8 @@ function say(line: string): void {
 }
 
 function numberOf(text: string | undefined, fallback: number): number {
-  const number = text === undefined ? fallback : Number(text);
+  if (text === undefined) return fallback;
+  const number = Number(text);
   if (!Number.isFinite(number)) throw new Error(`${text} is not a number`);
   return number;
 }
@@ -64,8 +66,10 @@ function kindsOf(text: string | undefined): Set<FaultKind> {
 }
 
 const first = numberOf(values.seed, Math.floor(Date.now() / 1000) % 1_000_000_000);
-const minutes = numberOf(values.minutes, 0);
-const seedsMax = numberOf(values.seeds, values.minutes === undefined ? 1 : Number.MAX_SAFE_INTEGER);
+const minutesMax = numberOf(values.minutes, Number.POSITIVE_INFINITY);
+const processorMinutesMax = numberOf(values["processor-minutes"], Number.POSITIVE_INFINITY);
+const isTimed = values.minutes !== undefined || values["processor-minutes"] !== undefined;
+const seedsMax = numberOf(values.seeds, isTimed ? Number.MAX_SAFE_INTEGER : 1);
 const without = kindsOf(values.without);
 const twiceEvery = numberOf(values["twice-every"], values.twice ? 1 : 0);
 const eventsMax = values.events === undefined ? {} : { eventsMax: numberOf(values.events, 0) };
@@ -88,6 +92,11 @@ async function run(seed: number): Promise<SeedResult> {
   return { ...result, violations: [...result.violations, ...thrown] };
 }
 
+function processorMinutes(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 60e6;
+}
+
 function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
@@ -104,11 +113,12 @@ function add(result: SeedResult): void {
 function report(): void {
   const realMinutes = (performance.now() - startedAt) / 60_000;
   const faultCount = [...faults.values()].reduce((all, count) => all + count, 0);
-  const per = (count: number): string => (count / realMinutes).toFixed(count / realMinutes < 10 ? 2 : 0);
+  const minutes = processorMinutes();
+  const per = (count: number): string => (count / minutes).toFixed(count / minutes < 10 ? 2 : 0);
   say(
     `${realMinutes.toFixed(1)} min: ${sum.seeds} seeds (${sum.twice} of them twice), ${(sum.simulatedMs / 3_600_000).toFixed(2)} simulated hours, ` +
       `${sum.operations} operations, ${faultCount} faults, ${sum.restarts} restarts, ${sum.versions} versions read ` +
-      `back, ${sum.events} events, ${sum.undecided} histories undecided; per real minute ` +
+      `back, ${sum.events} events, ${sum.undecided} histories undecided; per minute of a processor ` +
       `${per(sum.simulatedMs / 3_600_000)} simulated hours, ${per(sum.operations)} operations, ${per(faultCount)} faults`,
   );
 }
@@ -136,13 +146,18 @@ async function fail(result: SeedResult): Promise<void> {
     const leftOut = shrunk.without.length === 0 ? "" : ` --without "${shrunk.without.join(",")}"`;
     say(`  again: npm run sim -- --seed ${seed} --events ${shrunk.eventsMax}${leftOut} --trace trace.txt`);
   } else say(`  again: npm run sim -- --seed ${seed} --trace trace.txt`);
+  sayProcessor();
   process.exit(1);
+}
+
+function sayProcessor(): void {
+  say(`processor: ${Math.round(processorMinutes() * 60)} s`);
 }
 
 let saidAt = startedAt;
 for (let seed = first; sum.seeds < seedsMax; seed++) {
   const beganAt = performance.now();
-  if (minutes > 0 && beganAt - startedAt > minutes * 60_000) break;
+  if (beganAt - startedAt > minutesMax * 60_000 || processorMinutes() > processorMinutesMax) break;
   const result = await run(seed);
   add(result);
   if (values.verbose || seedsMax === 1) {
@@ -167,6 +182,7 @@ for (let seed = first; sum.seeds < seedsMax; seed++) {
   }
 }
 report();
+sayProcessor();
 if (values.stats) {
   for (const line of coverage.lines) say(line);
   for (const name of coverage.missing) say(`     never  ${name}`);

@@ -6,13 +6,15 @@ import { checkStreams, checkUploads, checkVersions } from "./checkers/durability
 import { checkFile } from "./checkers/linearizability.ts";
 import { checkListings } from "./checkers/listing.ts";
 import { checkDeadSpace } from "./checkers/reclaim.ts";
-import { checkIdleQueues, checkMemory, checkOpenFiles, checkQueues } from "./checkers/resources.ts";
+import { checkReferences } from "./checkers/references.ts";
+import { checkClosed, checkIdleQueues, checkMemory, checkOpenFiles, checkQueues } from "./checkers/resources.ts";
 import type { SimulatedRandom } from "./simulated-random.ts";
 import { Client } from "./world/client.ts";
 import type { Coverage } from "./world/coverage.ts";
 import { buckets, keys } from "./world/files.ts";
 import type { FaultKind } from "./world/faults.ts";
-import { describeError, type RunningRouterRole } from "./world/roles.ts";
+import type { SupervisedProcess } from "./world/process.ts";
+import { describeError, type RunningPutterRole, type RunningRouterRole } from "./world/roles.ts";
 import { Streams } from "./world/streams.ts";
 import { World } from "./world/world.ts";
 
@@ -193,7 +195,7 @@ class SeedRun {
     });
     for (const process of world.processes) {
       if (this.#random.chance(0.5)) process.kill();
-      else await world.simulation.clock.run(process.stop(30_000));
+      else await this.#stop(process);
       process.start();
     }
     await this.#untilUp();
@@ -230,6 +232,7 @@ class SeedRun {
     await clock.run(checkStreams(world, this.#streams, running!));
     await clock.run(checkUploads(world, running!));
     await clock.run(checkListings(world, running!.datastore));
+    await clock.run(checkReferences(world, running!.datastore));
   }
 
   /** One router alone, so that no lease of another one keeps dead space from being told; for long enough to reclaim. */
@@ -261,13 +264,17 @@ class SeedRun {
   async #end(): Promise<void> {
     const world = this.#world;
     for (const process of world.processes) {
-      const { host } = process;
-      const how = await world.simulation.clock.run(process.stop(30_000));
+      const how = await this.#stop(process);
       if (how !== "closed") world.history.violation(`liveness: ${process.name} did not close within 30 s`);
-      else if (host!.disk.openFileCountAtKill > 0) {
-        world.history.violation(`resources: ${process.name} closed with ${host!.disk.openFileCountAtKill} files open`);
-      }
     }
+  }
+
+  /** Closes it in order; what it did while things went wrong must not have left anything open or taken. */
+  async #stop(process: SupervisedProcess<RunningRouterRole> | SupervisedProcess<RunningPutterRole>) {
+    const { running, host } = process;
+    const how = await this.#world.simulation.clock.run(process.stop(30_000));
+    if (how === "closed") checkClosed(this.#world, process.name, host!, running!);
+    return how;
   }
 
   #judgeHistories(): void {

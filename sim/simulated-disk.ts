@@ -46,6 +46,8 @@ export interface DiskFault {
   count?: number;
   /** How much later than usual it fails: a disk tries for seconds before it gives up. */
   readonly lateMs?: number;
+  /** Called when it has made an operation fail. */
+  readonly onStrike?: () => void;
 }
 
 /** What the disk did to somebody, beside what it was asked for. */
@@ -160,6 +162,7 @@ export class SimulatedDisk {
     if (fault.count !== undefined && --fault.count <= 0) this.faults.splice(this.faults.indexOf(fault), 1);
     this.onEvent?.({ operation, path, phase: "failed" });
     this.onEffect("operation failed");
+    fault.onStrike?.();
     throw systemError(fault.code, `${operation} ${path}`);
   }
 

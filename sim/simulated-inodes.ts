@@ -18,6 +18,7 @@ export type Effect =
   | "unsynced entry lost"
   | "unsynced entry kept"
   | "write lost by a failed sync"
+  | "write lost that came during a failed sync"
   | "bytes changed that were read from the disk again";
 
 export type NoteEffect = (effect: Effect) => void;
@@ -62,7 +63,8 @@ export class FileInode {
       fail: (random, note) => {
         for (const change of this.#unsynced) {
           if (random.chance(0.5)) apply(this.#durable, change);
-          else note?.("write lost by a failed sync");
+          else
+            note?.(covered.has(change) ? "write lost by a failed sync" : "write lost that came during a failed sync");
         }
         this.#unsynced = [];
       },

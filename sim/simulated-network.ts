@@ -382,7 +382,10 @@ class SimulatedConnection implements Connection {
     this.#network.clock.after(this.#network.takeDelay(), () => {
       this.#delivering = false;
       if (this.#paused || this.#gone || this.#silenced) return;
-      if (this.#network.isPartitioned(this.localHost, this.remoteHost)) return;
+      if (this.#network.isPartitioned(this.localHost, this.remoteHost)) {
+        this.#network.onEffect("bytes held up by a partition");
+        return;
+      }
       if (this.#incoming.length > 0) this.#deliver();
       else this.#tellEnd();
       this.#deliverSoon();

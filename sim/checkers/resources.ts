@@ -2,7 +2,8 @@
  * What a process may take: files and disk operations at any time, bytes that wait for the network, memory and timers that
  * are left when nobody asks for anything.
  */
-import type { Kernel } from "../../src/core/kernel.ts";
+import type { ArenaSizes, Kernel } from "../../src/core/kernel.ts";
+import type { SimulatedHost } from "../simulated-host.ts";
 import type { World } from "../world/world.ts";
 
 /** obj, sum and obj for unbuffered writing of each open volume, and what a reclaiming has open. */
@@ -50,6 +51,21 @@ export function checkIdleQueues(world: World): void {
     if (timers > idleTimersMax) world.history.violation(`resources: ${name} is idle with ${timers} timers`);
     const operations = host?.disk.underWayCount ?? 0;
     world.coverage.most("disk operations of an idle process", operations);
+  }
+}
+
+/** Of a process that has closed in order. */
+export function checkClosed(
+  world: World,
+  name: string,
+  host: SimulatedHost,
+  { kernel, arena }: { readonly kernel: Kernel; readonly arena: ArenaSizes },
+): void {
+  const { openFileCountAtKill: files } = host.disk;
+  if (files > 0) world.history.violation(`resources: ${name} closed with ${files} files open`);
+  for (const kind of ["tiny", "block", "group"] as const) {
+    const taken = arena[kind] - kernel.freeCount(kind);
+    if (taken > 0) world.history.violation(`resources: ${name} closed with ${taken} ${kind} buffers taken`);
   }
 }
 

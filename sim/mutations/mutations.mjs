@@ -9,6 +9,8 @@ const writer = "src/router/object-writer.ts";
 const reader = "src/router/object-reader.ts";
 const leases = "src/datastore/leases.ts";
 const versions = "src/datastore/versions.ts";
+const uploads = "src/datastore/uploads.ts";
+const ticketClient = "src/wire/ticket-client.ts";
 
 export const mutations = [
   {
@@ -104,8 +106,8 @@ export const mutations = [
   {
     name: "checksums are not verified where a read goes to the disk",
     file: reader,
-    from: "      if (good < plan.count) throw damagedError(await this.#damageOf(plan, buffer, good));\n",
-    to: "      if (good < 0) throw damagedError(await this.#damageOf(plan, buffer, good));\n",
+    from: "      if (good < plan.count) {\n        const damage",
+    to: "      if (good < 0) {\n        const damage",
   },
   {
     name: "checksums are not verified where a read is answered at once",
@@ -180,5 +182,119 @@ export const mutations = [
     file: "src/datastore/listing.ts",
     from: "(passedPrefix(place, after) ?? after + afterName)",
     to: "(passedPrefix(place, after) ?? after)",
+  },
+  {
+    name: "a volume whose sync failed goes on taking writes",
+    file: volume,
+    from: "      if (!isShortage(error)) {",
+    to: "      if (isShortage(error) && !isShortage(error)) {",
+  },
+  {
+    name: "who asks for a sync shares the one that is under way",
+    file: "src/volume/group-sync.ts",
+    from: "    this.#next ??= this.#newGroup();\n",
+    to: "    if (this.#running !== undefined) return this.#running;\n    this.#next ??= this.#newGroup();\n",
+  },
+  {
+    name: "a group is answered when its data is written, whatever becomes of its checksums",
+    file: volume,
+    from: "        direct.write([batch.data], slot * ticketDataSize),\n        this.files.sum.write([batch.sums], slot * checksumSize),\n",
+    to: "        direct.write([batch.data], slot * ticketDataSize),\n",
+  },
+  {
+    name: "a write of several files that fails in one does not wait for the others",
+    file: volume,
+    from: "  const values: Value[] = [];\n",
+    to: "  if (work.length > 0) return Promise.all(work);\n  const values: Value[] = [];\n",
+  },
+  {
+    name: "files of a volume that cannot be opened as a whole stay open",
+    file: "src/volume/volume-store.ts",
+    from: "      await Promise.allSettled(opened.map((file) => file.close()));\n",
+    to: "",
+  },
+  {
+    name: "responses are matched to the wrong tickets: in order of sending, whatever they say",
+    file: ticketClient,
+    from: "const offset = ticket - batch.first;",
+    to: "const offset = batch.answered;",
+  },
+  {
+    name: "a putter that falls silent is waited for without end",
+    file: ticketClient,
+    from: "if (this.#outstanding.length > 0 && silentMs > limits.responseTimeoutMs) {",
+    to: "if (silentMs < 0) {",
+  },
+  {
+    name: "a lease ends while objects are still written with its tickets",
+    file: "src/router/ticket-allocator.ts",
+    from: "const inUse = lease === this.#current || lease === this.#ahead || lease.users > 0 || !this.#leases.has(lease);",
+    to: "const inUse = lease === this.#current || lease === this.#ahead || !this.#leases.has(lease);",
+  },
+  {
+    name: "a stream whose client is gone in the middle is kept all the same",
+    file: "src/router/stream-port.ts",
+    from: '    void this.#writer?.abort(new StoreError("ABORTED", "the client went away before the end of its object"));',
+    to: "    void this.#finish();",
+  },
+  {
+    name: "reclaiming cuts a volume off one slot too early",
+    file: "src/volume/reclaim.ts",
+    from: "const liveEnd = Math.max(...live.map((range) => range.slot + range.count));",
+    to: "const liveEnd = Math.max(...live.map((range) => range.slot + range.count - 1));",
+  },
+  {
+    name: "a deletion does not look at its condition",
+    file: versions,
+    from: "  const plan = planVersion(tx, fileName(bucket, key), condition);",
+    to: "  const plan = planVersion(tx, fileName(bucket, key), condition && undefined);",
+  },
+  {
+    name: "the version before does not become the newest when that is deleted",
+    file: versions,
+    from: "      tx.put(Table.file + file, next.value);\n",
+    to: "",
+  },
+  {
+    name: "what an overwritten version referred to is never let go of",
+    file: versions,
+    from: "  if (replaced?.object !== undefined) release(tx, replaced.object);\n",
+    to: "",
+  },
+  {
+    name: "completing an upload does not look at its condition",
+    file: uploads,
+    from: "planVersion(tx, fileName(target.bucket, target.key), target.condition);",
+    to: "planVersion(tx, fileName(target.bucket, target.key));",
+  },
+  {
+    name: "parts that are not named when an upload is completed are kept for ever",
+    file: uploads,
+    from: "  for (const part of unused) release(tx, part.object);\n",
+    to: "",
+  },
+  {
+    name: "a part that is sent again lets go of the new one instead of the old one",
+    file: uploads,
+    from: "if (replaced !== undefined) release(tx, replaced.object);",
+    to: "if (replaced !== undefined) release(tx, stored.object);",
+  },
+  {
+    name: "parts of a copied object of parts are not referred to",
+    file: uploads,
+    from: "      addReference(tx, leaf, stored);\n",
+    to: "",
+  },
+  {
+    name: "a commit that was refused leaves behind what it had changed before",
+    file: "src/datastore/group-commit.ts",
+    from: "          if (transaction.changeCount !== changeCount) throw new SpoiledGroup(index, error);\n",
+    to: "          if (transaction.changeCount < changeCount) throw new SpoiledGroup(index, error);\n",
+  },
+  {
+    name: "a page that ends one entry before the end says that nothing follows",
+    file: "src/datastore/listing.ts",
+    from: "return { items, prefixes, more: entries.length > limit };",
+    to: "return { items, prefixes, more: entries.length > limit + 1 };",
   },
 ];

@@ -51,6 +51,7 @@ const effects = {
     "unsynced entry lost",
     "unsynced entry kept",
     "write lost by a failed sync",
+    "write lost that came during a failed sync",
     "bytes changed that were read from the disk again",
     "operation failed",
     "no space was left for a write",

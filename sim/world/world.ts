@@ -255,13 +255,19 @@ export class World {
     this.trace.add(machine.name, `fault: ${kind}`);
     const fails = (operation: "sync" | "read" | "write", path: RegExp): void => {
       const lateMs = operation === "sync" && random.chance(0.5) ? random.between(10, 2_000) : 0;
-      disk.faults.push({ operation, path, code: "EIO", count: random.pick([1, 1, 2, 4]), lateMs });
+      const onStrike = operation === "sync" ? (): void => this.#afterFailedSync(process) : undefined;
+      const fault = { operation, path, code: "EIO", count: random.pick([1, 1, 2, 4]), lateMs };
+      disk.faults.push(onStrike === undefined ? fault : { ...fault, onStrike });
+      // A disk that fails takes its time.
+      if (operation === "sync" || random.chance(0.5)) return;
+      disk.delayMaxMs = random.between(5, 100);
+      this.#later(4_000, () => this.#healDisk(machine));
     };
     switch (kind) {
       case "kill":
-        return this.#ambushes.lay(machine.name, () => process.kill());
+        return this.#strike(machine.name, () => process.kill());
       case "power cut":
-        return this.#ambushes.lay(machine.name, () => process.cutPower());
+        return this.#strike(machine.name, () => process.cutPower());
       case "restart":
         return void process.stop(15_000).then(() => process.start());
       case "clock jump":
@@ -294,9 +300,11 @@ export class World {
         this.#ambushes.lay(machine.name, () => network.silence(machine.name));
         return this.#later(30_000, () => network.unsilence(machine.name));
       case "partition":
-        for (const other of this.processes) {
-          if (other !== process && random.chance(0.5)) network.partition(machine.name, other.name);
-        }
+        this.#ambushes.lay(machine.name, () => {
+          for (const other of this.processes) {
+            if (other !== process && random.chance(0.5)) network.partition(machine.name, other.name);
+          }
+        });
         return this.#later(40_000, () => network.endPartitions());
       case "slow network":
         network.delayMaxMs = 10 ** random.between(1, 3);
@@ -315,6 +323,23 @@ export class World {
       case "cache dropped":
         return disk.dropCaches();
     }
+  }
+
+  /** Now and then a second time, while it starts again. */
+  #strike(machine: string, strike: () => void): void {
+    this.#ambushes.lay(machine, () => {
+      strike();
+      if (this.random.chance(0.3)) this.#ambushes.lay(machine, strike);
+    });
+  }
+
+  /** What it has lost is often missed soon: before its volume is written anew from what still looks as it should. */
+  #afterFailedSync(process: RouterProcess | PutterProcess): void {
+    const { clock } = this.simulation;
+    const point = this.random.fraction();
+    const delayMs = this.random.fraction() * 400;
+    if (point < 0.4) clock.after(delayMs, () => process.machine.disk.dropCaches());
+    else if (point < 0.7) clock.after(delayMs, () => this.#isHealthy || process.cutPower());
   }
 
   #moveClock(machine: SimulatedMachine): void {

@@ -1,0 +1,6 @@
+export const mutations: readonly {
+  readonly name: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}[];
