@@ -4,7 +4,8 @@
  * Frames with consecutive ids are gathered in one buffer, taken apart by the kernel as they arrive; a whole group of
  * them goes to the disk unbuffered. When nothing more has arrived the batch is written as it is, so that a client with
  * one ticket in flight does not wait; only a group that has begun to fill is given a moment. The number of batches under way is bounded, each until its responses are with the
- * system: a client that does not read its answers is not read from either.
+ * system: a client that does not read its answers is not read from either. Where there is no room for so long that the disk
+ * plainly cannot keep up, what arrives is answered busy: it waits at its sender, who knows of it, and not here.
  */
 import { messageOf } from "../core/errors.ts";
 import {
@@ -20,7 +21,7 @@ import type { BufferKind, Kernel, TicketBuffer } from "../core/kernel.ts";
 import { type Layout, slotOf } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
 import type { BatchOutcome, TicketStore } from "../core/ticket-store.ts";
-import type { Connection, Host, Receiver } from "../env/host.ts";
+import type { Connection, Host, Receiver, Timer } from "../env/host.ts";
 
 export interface TicketConnectionOptions {
   readonly host: Host;
@@ -64,6 +65,10 @@ export class TicketConnection implements Receiver {
   /** The last run filled its buffer: more is likely to come. */
   #isStream = false;
   #flushPlanned = false;
+  /** Set while it waits for room. */
+  #noRoomTimer: Timer | undefined;
+  /** It has waited for so long that what comes is refused. */
+  #isBusy = false;
   /** When bytes of a long run last arrived, as the clock's `monotonic` says. */
   #bytesAt = Number.NEGATIVE_INFINITY;
   #ended = false;
@@ -80,7 +85,10 @@ export class TicketConnection implements Receiver {
 
   bytes(chunk: Uint8Array): number {
     // Refusals cost no buffer, so they are bounded here.
-    if (this.#unanswered >= limits.unsavedBatchesMax) return 0;
+    if (this.#unanswered >= (this.#isBusy ? 2 : 1) * limits.unsavedBatchesMax) {
+      this.#noteNoRoom();
+      return 0;
+    }
     const bytes = this.#options.kernel.adopt(chunk);
     let at = 0;
     if (this.#partSize > 0) {
@@ -106,6 +114,7 @@ export class TicketConnection implements Receiver {
 
   closed(): void {
     this.#closed = true;
+    this.#noteRoom();
     // What was received whole is written all the same: it is what the client asked for.
     this.#flush();
     this.#spare?.release();
@@ -139,10 +148,33 @@ export class TicketConnection implements Receiver {
       const rest = done === 0 ? frames : frames.subarray(done * writeTicketSize);
       const taken = this.#gather(rest, count - done) || this.#refuse(rest);
       // Neither continues the run nor is refused: it begins another run.
-      if (taken === 0 && !this.#beginRun(readId<TicketId>(rest, 0)!)) break;
+      if (taken === 0 && !this.#beginRun(readId<TicketId>(rest, 0)!)) {
+        this.#noteNoRoom();
+        if (!this.#isBusy) break;
+        this.#answer(rest, TicketStatus.busy);
+        done++;
+      }
       done += taken;
     }
     return done;
+  }
+
+  /** From the first ticket on that there was no room for, until there is some. */
+  #noteNoRoom(): void {
+    if (this.#isBusy || this.#noRoomTimer !== undefined) return;
+    const { clock, log } = this.#options.host;
+    this.#noRoomTimer = clock.after(limits.ticketWaitMs, () => {
+      if (this.#closed) return;
+      this.#isBusy = true;
+      log.warn("tickets are answered busy", { from: this.#connection.remoteHost, waitedMs: limits.ticketWaitMs });
+      this.#connection.resume();
+    });
+  }
+
+  #noteRoom(): void {
+    this.#noRoomTimer?.cancel();
+    this.#noRoomTimer = undefined;
+    this.#isBusy = false;
   }
 
   /** Adds the frames that continue the gathered run and verify; returns how many. */
@@ -167,9 +199,14 @@ export class TicketConnection implements Receiver {
     if (isId && kernel.checkFrame(frame)) return 0;
     if (isId) counts.wrongChecksum++;
     else counts.notAnId++;
-    for (let index = 0; index < 8; index++) this.#refusals.push(frame[index]!);
-    this.#refusals.push(isId ? TicketStatus.wrongChecksum : TicketStatus.notAnId);
+    this.#answer(frame, isId ? TicketStatus.wrongChecksum : TicketStatus.notAnId);
     return 1;
+  }
+
+  /** Without writing it, together with others. */
+  #answer(frame: Uint8Array, status: TicketStatus): void {
+    for (let index = 0; index < 8; index++) this.#refusals.push(frame[index]!);
+    this.#refusals.push(status);
   }
 
   #sendRefusals(): void {
@@ -192,7 +229,7 @@ export class TicketConnection implements Receiver {
     const toGroup =
       layout.depth === 2 ? groupTicketCount - (slotOf(layout, first) % groupTicketCount) : groupTicketCount;
     const group = layout.depth === 2 && toGroup === groupTicketCount;
-    const waits = group && this.#isStream;
+    const waits = group && this.#isStream && !this.#isBusy;
     const buffer =
       this.#spare ?? (group ? kernel.take("group") : undefined) ?? (waits ? undefined : kernel.take("block"));
     if (buffer === undefined) {
@@ -200,6 +237,7 @@ export class TicketConnection implements Receiver {
       return false;
     }
     this.#spare = undefined;
+    this.#noteRoom();
     this.#gathered = { buffer, first, count: 0, countMax: Math.min(toGroup, buffer.ticketCountMax) };
     return true;
   }
