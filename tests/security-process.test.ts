@@ -2,12 +2,16 @@
  * What others on the same machine can reach, see and read of the running program: docs/security.md, "on the machine". Listening sockets,
  * arguments, environment and what is printed are asked of Linux; elsewhere these tests are skipped.
  */
+import { execFileSync } from "node:child_process";
 import { readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { options } from "../src/cli/options.ts";
 import { clientOf, CommandLine, type RunningService } from "./support/cli.ts";
+import { freePort } from "./support/program.ts";
+import { Recorder } from "./support/recorder.ts";
+import { hasRedisServer, RedisServer } from "./support/redis-server.ts";
 import { presign, signHeader } from "./support/s3-signer.ts";
 
 const isLinux = process.platform === "linux";
@@ -134,6 +138,38 @@ describe.skipIf(process.platform === "win32")("files", () => {
       }
     }
     expect((await stat(path.join(made.root, "key"))).mode & 0o777).toBe(0o600);
+  });
+});
+
+describe.skipIf(!isLinux || !hasRedisServer())("Redis", () => {
+  it("is spoken to over TLS and with a password: who listens has nothing, and nobody is shown the password", async () => {
+    const folder = await line.place.folder("tls");
+    const [cert, key] = [path.join(folder, "cert.pem"), path.join(folder, "key.pem")];
+    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+    const names = ["-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1"];
+    execFileSync("openssl", ["req", "-x509", ...curve, ...names, "-out", cert, "-keyout", key], { stdio: "ignore" });
+    const tlsPort = String(await freePort());
+    const tls = ["--tls-port", tlsPort, "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no"];
+    const redis = await RedisServer.start(...tls, "--requirepass", "planted-password");
+    const wire = await Recorder.before(Number(tlsPort));
+    try {
+      const url = `rediss://:planted-password@127.0.0.1:${wire.port}`;
+      const args = ["router", "--root", "of-redis", "--port", "0", "--response-port", "0"];
+      const env = { DATA_PUTTER_DATASTORE: url, NODE_EXTRA_CA_CERTS: cert };
+      const ready = { cwd: line.folder, env, ready: /key from/ };
+      const service = await line.place.start("data-putter", [...args, "--log-level", "debug"], ready);
+      await service.stop();
+      const shown = [service.stdout(), service.stderr(), wire.seen().toString("latin1")];
+      expect(shown[0]).toMatch(/datastore +redis, at 127\.0\.0\.1:/);
+      expect(wire.seen().length).toBeGreaterThan(1000);
+      // Where others would see it, it is refused, and not repeated.
+      const refused = await line.run([...args, "--datastore", url]);
+      expect(refused.code).toBe(2);
+      for (const text of [...shown, refused.stderr]) expect(text).not.toMatch(/planted-password|data-putter:data/);
+    } finally {
+      await wire.close();
+      await redis.stop();
+    }
   });
 });
 
