@@ -30,7 +30,7 @@ export async function checkDeadSpace(world: World, datastore: Datastore): Promis
   // At depth 4 a ticket takes a page in each of two files.
   let used = 0;
   for (const { machine } of world.processes) {
-    for (const path of machine.disk.files().filter((name) => /\/(obj|sum)(\.new)?$/.test(name))) {
+    for (const path of machine.disk.files().filter((name) => /\/(obj|sum)(\.new|\.tail)?$/.test(name))) {
       const inode = machine.disk.find(path);
       if (!(inode instanceof FileInode)) continue;
       const isOwnFile = inode.cache.size <= ticketDataSize;

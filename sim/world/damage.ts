@@ -16,7 +16,7 @@ interface Region {
   readonly end: number;
 }
 
-const stored = /\/(obj|sum)(\.new)?$/;
+const stored = /\/(obj|sum)(\.new|\.tail)?$/;
 
 export class Damages {
   readonly #regions: Region[] = [];
@@ -95,7 +95,7 @@ export class Damages {
 
   #add(machine: string, what: string, path: string, position: number, size: number): void {
     // A volume that is written anew takes damage along, to the same place.
-    this.#regions.push({ path: path.replace(/\.new$/, ""), from: position, end: position + size });
+    this.#regions.push({ path: path.replace(/\.(new|tail)$/, ""), from: position, end: position + size });
     this.#onDamage(machine, `${what} ${path} ${position} ${size}`);
   }
 }

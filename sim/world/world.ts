@@ -273,11 +273,11 @@ export class World {
       case "clock jump":
         return this.#moveClock(machine);
       case "sync fails":
-        return fails("sync", /\/(obj|sum)(\.new)?$/);
+        return fails("sync", /\/(obj|sum)(\.new|\.tail)?$/);
       case "read fails":
         return fails("read", /\/(obj|sum)$/);
       case "write fails":
-        return fails("write", /\/(obj|sum)(\.new)?$/);
+        return fails("write", /\/(obj|sum)(\.new|\.tail)?$/);
       case "directory fails": {
         const operations = ["create", "makeDirectory", "syncDirectory", "rename", "unlink", "open", "list", "truncate"];
         const operation = random.pick(operations) as "create";
