@@ -3,7 +3,7 @@
  *
  * Now and then it looks at the volumes. One without an open lease whose dead share is large is reclaimed: its putter
  * keeps what saved objects refer to and drops the rest. One that this router is writing to and that has much dead is
- * retired first, so that it can be reclaimed the next time. Reads that began before are let finish.
+ * retired first, so that it can be reclaimed the next time, which is soon then. Reads that began before are let finish.
  */
 import { messageOf } from "../core/errors.ts";
 import { ticketDataSize } from "../core/frame.ts";
@@ -70,6 +70,8 @@ export class Reclaimer {
   readonly #stopSignal: Promise<void>;
   #signalStop!: () => void;
   #paused = false;
+  /** A volume was sealed: it can be reclaimed as soon as nobody writes to it any more. */
+  #isSoon = false;
   /** Reads under way, by when they began: 0 is before anything was counted. */
   readonly #readers = new Map<number, number>();
   #readerEpoch = 0;
@@ -149,7 +151,10 @@ export class Reclaimer {
 
   #plan(): void {
     if (this.#stopped) return;
-    this.#timer = this.#options.host.clock.after(this.#settings.intervalMs, () => {
+    const { intervalMs } = this.#settings;
+    const delayMs = this.#isSoon ? Math.min(intervalMs, limits.reclaimSoonMs) : intervalMs;
+    this.#isSoon = false;
+    this.#timer = this.#options.host.clock.after(delayMs, () => {
       this.#timer = undefined;
       if (this.#paused) this.#plan();
       else void this.runOnce().then(() => this.#plan());
@@ -163,7 +168,9 @@ export class Reclaimer {
     try {
       for (let after: number | undefined; !this.#stopped;) {
         const volumes = await datastore.listVolumes(after, volumePageSize);
-        for (const volume of volumes) failure = (await this.#tryVolume(volume)) ?? failure;
+        // What has the least that stays needs the least room, and makes room for the others.
+        const inOrder = volumes.toSorted((one, other) => one.liveCount - other.liveCount);
+        for (const volume of inOrder) failure = (await this.#tryVolume(volume)) ?? failure;
         if (volumes.length < volumePageSize) break;
         after = volumes.at(-1)!.volume;
       }
@@ -206,7 +213,9 @@ export class Reclaimer {
   /** Retires a volume that is still written to, or would be, when much of what was handed out in it is dead. */
   async #considerOpen(volume: VolumeRecord): Promise<void> {
     if (volume.leases === 0 && this.#options.isFormer?.(volume.putter) === true) {
-      if (this.#isMostlyDead(volume.leasedCount, volume)) await this.#options.datastore.sealVolume(volume.volume);
+      if (!this.#isMostlyDead(volume.leasedCount, volume)) return;
+      await this.#options.datastore.sealVolume(volume.volume);
+      this.#isSoon = true;
       return;
     }
     const allocator = this.#options.allocators.find((candidate) => candidate.store.id === volume.putter);
@@ -214,7 +223,9 @@ export class Reclaimer {
     // Others write there too: what of theirs is dead cannot be told from what is under way.
     if (allocator === undefined || open === undefined || open.leases !== volume.leases) return;
     const settled = volume.leasedCount - open.unsettledCount;
-    if (this.#isMostlyDead(settled, volume)) await allocator.retire(volume.volume);
+    if (!this.#isMostlyDead(settled, volume)) return;
+    await allocator.retire(volume.volume);
+    this.#isSoon = true;
   }
 
   #isMostlyDead(settledCount: number, { liveCount, reclaimedCount }: VolumeRecord): boolean {

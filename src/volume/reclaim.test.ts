@@ -10,9 +10,10 @@ import { ticketDataSize, TicketStatus } from "../core/frame.ts";
 import { parseId, type TicketId } from "../core/ids.ts";
 import { depths, layoutOf, ticketPath, volumeEnd, volumeOf, volumeStart } from "../core/layout.ts";
 import type { Run } from "../core/run.ts";
+import type { BatchOutcome } from "../core/ticket-store.ts";
 import { nodeHost } from "../env/node-host.ts";
 import { silentLog } from "../env/node-log.ts";
-import type { VolumeStore } from "./volume-store.ts";
+import { VolumeStore } from "./volume-store.ts";
 
 const base = mkdtempSync(path.join(os.tmpdir(), "reclaim-"));
 afterAll(() => rmSync(base, { recursive: true }));
@@ -130,7 +131,7 @@ describe.each(depths)("at depth %i, on this machine's disk", (depth) => {
 });
 
 /** A simulated machine whose volume 40 holds tickets, some of them live. */
-async function prepare(seed: number, depth: 2 | 3 | 4): Promise<Prepared> {
+async function prepare(seed: number, depth: 2 | 3 | 4, room: Room = "plenty"): Promise<Prepared> {
   const simulation = new Simulation(seed);
   const machine = simulation.machine("a");
   const random = simulation.random.fork();
@@ -142,16 +143,25 @@ async function prepare(seed: number, depth: 2 | 3 | 4): Promise<Prepared> {
     prepared.store = await simulation.clock.run(prepared.harness.open(prepared.host, options));
   };
   await prepared.restart();
-  const count = depth === 4 ? 30 : 100;
-  await simulation.clock.run(prepared.harness.write(prepared.store, start, count, 1));
-  for (let at = 0; at < count; at += random.between(2, 40)) {
-    const size = Math.min(count - at, random.between(1, 3));
+  const isTight = room === "tight";
+  const count = depth === 4 ? 30 : isTight ? 400 : 100;
+  for (let done = 0; done < count; done += 100) {
+    await simulation.clock.run(prepared.harness.write(prepared.store, start + done, Math.min(100, count), 1));
+  }
+  // Far less room than what stays would take once more.
+  if (isTight) machine.disk.capacity = (machine.disk.usedPages + tightPages) * 4096;
+  for (let at = 0; at < count; at += random.between(2, isTight ? 10 : 40)) {
+    const size = Math.min(count - at, random.between(1, isTight ? 30 : 3));
     prepared.live.push(run(start + at, size));
     for (let index = 0; index < size; index++) prepared.liveTickets.push(start + at + index);
     at += size;
   }
   return prepared;
 }
+
+type Room = "plenty" | "tight";
+/** In a file system of 4 KiB pages; what stays takes a hundred or more. */
+const tightPages = 10;
 
 interface Prepared {
   simulation: Simulation;
@@ -163,6 +173,11 @@ interface Prepared {
   host: SimulatedHost;
   store: VolumeStore;
   restart: () => Promise<void>;
+}
+
+/** Still less than what stays would take once more. */
+function makeRoomForWrites({ machine }: Prepared): void {
+  if (Number.isFinite(machine.disk.capacity)) machine.disk.capacity += 60 * 4096;
 }
 
 /** Files other than the marker. */
@@ -184,14 +199,17 @@ async function lostOf({ simulation, harness, store, liveTickets }: Prepared): Pr
   return lost;
 }
 
-describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
+const situations = [...depths.map((depth) => [depth, "plenty"] as const), [3, "tight"], [2, "tight"]] as const;
+
+describe.each(situations)("at depth %i, on a simulated disk with %s room", (depth, room) => {
   it("a power cut or a kill at any moment of reclaiming leaves every live ticket", async () => {
     for (let seed = 0; seed < 15; seed++) {
-      const prepared = await prepare(seed, depth);
+      const prepared = await prepare(seed, depth, room);
       const { simulation, machine, random } = prepared;
       for (let attempt = 0; attempt < 2; attempt++) {
         void prepared.store.reclaim(start, end, prepared.live, atOnce).catch(() => undefined);
-        for (let steps = random.below(depth === 4 ? 150 : 60); steps > 0; steps--) await simulation.clock.step();
+        for (let steps = random.below(depth === 4 || room === "tight" ? 150 : 60); steps > 0; steps--)
+          await simulation.clock.step();
         if (random.chance(0.3)) machine.kill(prepared.host);
         else machine.cutPower();
         await prepared.restart();
@@ -212,8 +230,9 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
 
   it("readers in flight are not disturbed, and what is written meanwhile is written to the new files", async () => {
     for (let seed = 0; seed < 15; seed++) {
-      const prepared = await prepare(seed, depth);
+      const prepared = await prepare(seed, depth, room);
       const { simulation, machine, random, harness, store } = prepared;
+      makeRoomForWrites(prepared);
       const wrong: string[] = [];
       const read = async (): Promise<void> => {
         const ticket = random.pick(prepared.liveTickets);
@@ -234,7 +253,7 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
       const directory = path.posix.dirname(`/data/${ticketPath(store.layout, writeFirst as TicketId)}`);
       machine.disk.onEvent = ({ path: at, operation }) => {
         // The volume is being reclaimed: its directory is synced, or its copy is written.
-        const isReclaimed = at.endsWith(".new") || (operation === "syncDirectory" && at === directory);
+        const isReclaimed = /\.(new|tail)$/.test(at) || (operation === "syncDirectory" && at === directory);
         if (written !== undefined || !isReclaimed || !at.startsWith(directory)) return;
         written = harness.write(store, writeFirst, writeCount, 2).then(({ status }) => status);
       };
@@ -253,9 +272,10 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
 
   it("what was being written when reclaiming began is kept where it is live", async () => {
     for (let seed = 0; seed < 15; seed++) {
-      const prepared = await prepare(seed, depth);
+      const prepared = await prepare(seed, depth, room);
       const { simulation, machine, harness, store, random } = prepared;
-      const first = start + (depth === 4 ? 30 : 200);
+      makeRoomForWrites(prepared);
+      const first = start + (depth === 4 ? 30 : 500);
       const count = depth === 4 ? 1 : 3;
       const writing = harness.write(store, first, count, 1);
       for (let steps = random.below(12); steps > 0; steps--) await simulation.clock.step();
@@ -273,15 +293,15 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
   });
 
   it("a rewriting that fails leaves the volume as it was, and no half copy", async () => {
-    if (depth === 4) return expect((await prepare(1, 4)).liveTickets.length).toBeGreaterThan(0);
+    if (depth === 4 || room === "tight") return expect((await prepare(1, 4)).liveTickets.length).toBeGreaterThan(0);
     for (const operation of ["write", "sync", "truncate", "read", "create"] as const) {
       for (const name of ["obj", "sum"]) {
         const prepared = await prepare(1, depth);
         const { simulation, machine, harness, store } = prepared;
         const pattern = operation === "read" ? new RegExp(`${name}$`) : new RegExp(`${name}\\.new$`);
-        machine.disk.faults.push({ operation, path: pattern, code: "ENOSPC", count: 1 });
+        machine.disk.faults.push({ operation, path: pattern, code: "EIO", count: 1 });
         const reclaiming = simulation.clock.run(store.reclaim(start, end, prepared.live, atOnce));
-        await expect(reclaiming).rejects.toThrow("ENOSPC");
+        await expect(reclaiming).rejects.toThrow("EIO");
         const directory = path.posix.dirname(`/data/${ticketPath(store.layout, start)}`);
         const names = await simulation.clock.run(prepared.host.disk.list(directory));
         expect(names?.filter((name) => name.endsWith(".new"))).toEqual([]);
@@ -291,6 +311,64 @@ describe.each(depths)("at depth %i, on a simulated disk", (depth) => {
         expect(await lostOf(prepared)).toEqual([]);
       }
     }
+  });
+});
+
+describe("in pieces, where there is not room for what stays", () => {
+  it("another process that has the files open reads on, also what is cut off under it", async () => {
+    for (let seed = 0; seed < 15; seed++) {
+      const prepared = await prepare(seed, 2, "tight");
+      const { simulation, harness, store, host, random } = prepared;
+      const directory = { root: "/data", depth: 2, id: store.id } as const;
+      const other = new VolumeStore({ host, kernel: harness.kernel, directory, durability: "disk" });
+      const wrong: string[] = [];
+      const read = async (): Promise<void> => {
+        const [version] = await harness.versions(other, random.pick(prepared.liveTickets), 1);
+        if (version !== 1) wrong.push(`read ${version}`);
+      };
+      await simulation.clock.run(read());
+      for (let index = 0; index < 60; index++) simulation.clock.after(random.fraction() * 60, () => void read());
+      await simulation.clock.run(store.reclaim(start, end, prepared.live, atOnce));
+      await simulation.clock.runUntilIdle();
+      expect({ seed, wrong }).toEqual({ seed, wrong: [] });
+      await simulation.clock.run(Promise.all([store.close(), other.close()]));
+      expect(host.disk.openFileCount).toBe(0);
+    }
+  });
+
+  it("what is dead is free afterwards, and the most that it takes is one piece", async () => {
+    const { simulation, machine, store, live, liveTickets } = await prepare(1, 2, "tight");
+    const before = machine.disk.usedPages;
+    let most = 0;
+    machine.disk.onEvent = () => (most = Math.max(most, machine.disk.usedPages));
+    await simulation.clock.run(store.reclaim(start, end, live, atOnce));
+    await simulation.clock.runUntilIdle();
+    expect(most).toBeLessThanOrEqual(before + tightPages);
+    const pages = (liveTickets.length * (ticketDataSize + 8)) / 4096;
+    expect(pages).toBeGreaterThan(3 * tightPages);
+    expect(machine.disk.usedPages).toBeLessThan(pages + 2 * live.length + 3);
+  });
+
+  it("what a crash has left takes no writes, which would grow over it, until it is reclaimed to the end", async () => {
+    const prepared = await prepare(3, 2, "tight");
+    const { simulation, machine } = prepared;
+    void prepared.store.reclaim(start, end, prepared.live, atOnce).catch(() => undefined);
+    const isCut = (): boolean => machine.disk.files().some((name) => name.endsWith("sum.tail"));
+    while (!isCut()) await simulation.clock.step();
+    for (let step = 0; step < 40; step++) await simulation.clock.step();
+    machine.cutPower();
+    await prepared.restart();
+    machine.disk.capacity = Number.POSITIVE_INFINITY;
+    const write = (): Promise<BatchOutcome> =>
+      simulation.clock.run(prepared.harness.write(prepared.store, start + 390, 2, 1));
+    expect(await write()).toMatchObject({
+      status: TicketStatus.notWritten,
+      reason: expect.stringContaining("rewritten"),
+    });
+    expect(await lostOf(prepared)).toEqual([]);
+    await simulation.clock.run(prepared.store.reclaim(start, end, prepared.live, atOnce));
+    expect((await write()).status).toBe(TicketStatus.saved);
+    expect(await lostOf(prepared)).toEqual([]);
   });
 });
 

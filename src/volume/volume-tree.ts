@@ -50,7 +50,7 @@ async function* walk(
 
 /** A crash while a volume was unlinked may have left any of its files, or its empty directory. */
 function isVolume(names: readonly string[]): boolean {
-  return names.length === 0 || names.some((name) => /^(obj|sum)(\.new)?$/.test(name));
+  return names.length === 0 || names.some((name) => /^(obj|sum)(\.new|\.tail)?$/.test(name));
 }
 
 /** Whether an id that begins with `prefix` can lie in the range. */

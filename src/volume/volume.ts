@@ -101,21 +101,23 @@ export class Volume {
     return { released, saved };
   }
 
-  /** Stored bytes; false where they cannot be had at once and `readLater` must be used. */
+  /** Stored bytes; false where they cannot be had at once, or not all are there, and `readLater` must be used. */
   readNow(slot: number, data: Uint8Array, sums: Uint8Array): boolean {
-    if (!readOrClear(this.files.sum, sums, slot * checksumSize)) return false;
-    return readOrClear(this.files.obj, data, slot * ticketDataSize);
+    if (this.files.sum.readNow(sums, slot * checksumSize) !== sums.length) return false;
+    return this.files.obj.readNow(data, slot * ticketDataSize) === data.length;
   }
 
-  async readLater(slot: number, data: Uint8Array, sums: Uint8Array): Promise<void> {
+  /** Zeros where nothing is stored; false where that is so because a file ends before. */
+  async readLater(slot: number, data: Uint8Array, sums: Uint8Array): Promise<boolean> {
     // Checksums are few bytes, mostly cached: not worth a trip to a thread.
-    const sumsAreRead = readOrClear(this.files.sum, sums, slot * checksumSize);
+    const sumsSizeNow = this.files.sum.readNow(sums, slot * checksumSize);
     const [dataSize, sumsSize] = await all([
       this.files.obj.read(data, slot * ticketDataSize),
-      sumsAreRead ? Promise.resolve(sums.length) : this.files.sum.read(sums, slot * checksumSize),
+      sumsSizeNow === undefined ? this.files.sum.read(sums, slot * checksumSize) : Promise.resolve(sumsSizeNow),
     ]);
     data.fill(0, dataSize);
     sums.fill(0, sumsSize);
+    return dataSize === data.length && sumsSize === sums.length;
   }
 
   async close(): Promise<void> {
@@ -318,13 +320,6 @@ function isSmall({ batch }: Staged): boolean {
 export function isShortage(error: unknown): boolean {
   const { code } = error as { code?: string };
   return code === "EMFILE" || code === "ENFILE";
-}
-
-function readOrClear(file: DiskFile, into: Uint8Array, position: number): boolean {
-  const size = file.readNow(into, position);
-  if (size === undefined) return false;
-  if (size < into.length) into.fill(0, size);
-  return true;
 }
 
 /** Sorted batches, cut where the next one does not follow the one before. */
