@@ -158,8 +158,13 @@ export class Router {
   }
 
   /** Stores bytes that are at hand. They must not change before it resolves. */
-  async put(bytes: Uint8Array, target: Target, attributes: Attributes): Promise<WrittenObject> {
-    if (bytes.length <= smallSizeMax) return this.#putSmall(bytes, target, attributes);
+  put(bytes: Uint8Array, target: Target, attributes: Attributes): Promise<WrittenObject> {
+    return bytes.length <= smallSizeMax
+      ? this.#putSmall(bytes, target, attributes)
+      : this.#putLarge(bytes, target, attributes);
+  }
+
+  async #putLarge(bytes: Uint8Array, target: Target, attributes: Attributes): Promise<WrittenObject> {
     let wake: () => void = ignore;
     const writer = await this.openWriter({
       sizeHint: bytes.length,

@@ -3,6 +3,7 @@
  * requests have no body, and what is wrong with a header is not worth telling to who may not do this at all.
  */
 import * as limits from "../../../core/limits.ts";
+import type { Soon } from "../../../core/soon.ts";
 import type { Digest, DigestAlgorithm, Digests } from "../../../env/digests.ts";
 import type { Authentication } from "../auth/identity.ts";
 import { S3Error } from "../protocol/error.ts";
@@ -62,11 +63,11 @@ class SignedBody implements RequestBody {
   }
 
   async collect(sizeMax: number): Promise<Uint8Array> {
-    return (await this.#gather(sizeMax, nothingWanted, this.#expectations())).bytes;
+    return (await this.#gather(sizeMax, nothingWanted, () => this.#expectations())).bytes;
   }
 
-  async receive(sizeMax: number, wanted: Wanted): Promise<ReceivedBody & { readonly bytes: Uint8Array }> {
-    return this.#gather(sizeMax, wanted, this.#storedExpectations());
+  receive(sizeMax: number, wanted: Wanted): Promise<ReceivedBody & { readonly bytes: Uint8Array }> {
+    return this.#gather(sizeMax, wanted, () => this.#storedExpectations());
   }
 
   async stream(take: Take, wanted: Wanted): Promise<ReceivedBody> {
@@ -104,8 +105,9 @@ class SignedBody implements RequestBody {
   async #gather(
     sizeMax: number,
     wanted: Wanted,
-    expected: Expectations,
+    expect: () => Expectations,
   ): Promise<ReceivedBody & { readonly bytes: Uint8Array }> {
+    const expected = expect();
     if (expected.size !== undefined && expected.size > sizeMax) throw tooLong(sizeMax);
     const pieces: Uint8Array[] = [];
     let size = 0;
@@ -117,21 +119,30 @@ class SignedBody implements RequestBody {
         pieces.push(Buffer.from(piece));
       },
     };
-    const checksum = await this.#read(expected, sink);
+    const reading = this.#read(expected, sink);
+    const checksum = reading instanceof Promise ? await reading : reading;
     const bytes = pieces.length === 1 ? pieces[0]! : pieces.length === 0 ? noBytes : Buffer.concat(pieces, size);
     const found = new Map<DigestAlgorithm, Uint8Array>();
     for (const algorithm of neededDigests(expected, wanted)) found.set(algorithm, this.#digests.once(algorithm, bytes));
-    return { ...verified(size, found, expected, checksum, wanted), bytes };
+    const { md5, checksums } = verified(size, found, expected, checksum, wanted);
+    return { size, md5, checksums, bytes };
   }
 
   /** All of it, decoded, into `sink`. The checksum that is expected, with its value. */
-  async #read(expected: Expectations, sink: Sink): Promise<ExpectedChecksum | undefined> {
+  #read(expected: Expectations, sink: Sink): Soon<ExpectedChecksum | undefined> {
     const { body } = this.#request.http;
     const { chunks, checksum } = expected;
-    if (chunks === undefined) {
-      if (body.size !== 0) await body.read((piece) => sink.give(piece));
-      return checksum;
-    }
+    if (chunks !== undefined) return this.#readChunks(expected, chunks, sink);
+    return body.size === 0 ? checksum : body.read((piece) => sink.give(piece)).then(() => checksum);
+  }
+
+  async #readChunks(
+    expected: Expectations,
+    chunks: NonNullable<Expectations["chunks"]>,
+    sink: Sink,
+  ): Promise<ExpectedChecksum | undefined> {
+    const { body } = this.#request.http;
+    const { checksum } = expected;
     const decoder = new AwsChunkedDecoder({
       decodedSize: expected.size!,
       signatures: chunks.chain === undefined ? undefined : new ChunkSignatures(chunks.chain),

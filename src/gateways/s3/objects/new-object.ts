@@ -2,6 +2,7 @@
  * What a new object will have beside its bytes, read from the headers (or form fields) that ask for it: the same for
  * PutObject, CreateMultipartUpload, CopyObject and form uploads.
  */
+import { andThen, type Soon } from "../../../core/soon.ts";
 import type { HttpHeaders } from "../../../env/http.ts";
 import { aclForNewObject } from "../access/new-acl.ts";
 import { checksumAlgorithms, checksumHeader, type Checksums, type ChecksumType } from "../body/checksum.ts";
@@ -34,24 +35,25 @@ export function newObjectActionsOf(header: (name: string) => string | undefined)
 }
 
 /** `headers`: names in lower case. */
-export async function newObject(call: S3Call, headers: HttpHeaders = call.request.http.headers): Promise<NewObject> {
+export function newObject(call: S3Call, headers: HttpHeaders = call.request.http.headers): Soon<NewObject> {
   const header = (name: string): string | undefined => headers[name]?.trim();
   const planned = planEncryption(call.services, call.bucket, { header, http: call.request.http });
-  const encryption = planned instanceof Promise ? await planned : planned;
-  const allowed = aclForNewObject(call, header);
-  const acl = allowed instanceof Promise ? await allowed : allowed;
-  const tags = parseTaggingHeader(headers["x-amz-tagging"]);
-  return {
-    attributes: {
-      ...describedObject(headers),
-      ...placementAttributes(header),
-      ...acl,
-      ...lockForNewObject(call.bucket, header, call.now),
-      ...(tags === undefined ? {} : { tags }),
-      ...(encryption === undefined ? {} : { encryption: encryption.attributes }),
-    },
-    encryption,
-  };
+  return andThen(planned, (encryption) =>
+    andThen(aclForNewObject(call, header), (acl) => {
+      const tags = parseTaggingHeader(headers["x-amz-tagging"]);
+      return {
+        attributes: {
+          ...describedObject(headers),
+          ...placementAttributes(header),
+          ...acl,
+          ...lockForNewObject(call.bucket, header, call.now),
+          ...(tags === undefined ? {} : { tags }),
+          ...(encryption === undefined ? {} : { encryption: encryption.attributes }),
+        },
+        encryption,
+      };
+    }),
+  );
 }
 
 export function checksumHeaders(

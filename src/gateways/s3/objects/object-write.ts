@@ -37,7 +37,7 @@ export interface StoredBody {
 }
 
 /** Rejects with nothing visible where the body does not verify or the store cannot take it. */
-export async function storeBody(services: Services, options: WriteOptions): Promise<StoredBody> {
+export function storeBody(services: Services, options: WriteOptions): Promise<StoredBody> {
   const { body, algorithm } = options;
   const wanted: Wanted = { md5: true, algorithm };
   return body.size !== undefined && body.size <= smallSizeMax

@@ -20,7 +20,8 @@ export async function putObject(call: S3Call): Promise<HttpAnswer> {
   checkKey(key);
   const condition = writeCondition(request.header);
   if (condition !== undefined) await checkEarly(call, condition);
-  const made = await newObject(call);
+  const planned = newObject(call);
+  const made = planned instanceof Promise ? await planned : planned;
   let etag = "";
   const target = (received: Parameters<typeof versionAttributes>[1]): Target => {
     const attributes = versionAttributes(made, received);
