@@ -3,11 +3,12 @@ import { formatAddress } from "../core/address.ts";
 import { StoreError } from "../core/errors.ts";
 import { type ObjectId, parseId } from "../core/ids.ts";
 import { Kernel } from "../core/kernel.ts";
-import { fingerprintOf, type Key } from "../core/key.ts";
+import { fingerprintOf, type Key, peerSecretOf } from "../core/key.ts";
 import * as limits from "../core/limits.ts";
 import type { Connection, Host } from "../env/host.ts";
 import { nodeHost } from "../env/node-host.ts";
 import { silentLog } from "../env/node-log.ts";
+import { peerHost } from "../env/peer-host.ts";
 import { type AnswerPart, RequestClient } from "../wire/request-client.ts";
 import { type CommandContext, note } from "./context.ts";
 import { usageError } from "./exit.ts";
@@ -47,7 +48,7 @@ export async function withRouter<Value>(
   const kernel = new Kernel(key, clientArena);
   const address = { host: settings.get("host"), port: settings.get("requestPort") };
   const fingerprint = fingerprintOf(key);
-  const client = await connectPatiently(nodeHost(silentLog), kernel, fingerprint, address);
+  const client = await connectPatiently(cliHost(context, key), kernel, fingerprint, address);
   const stop = (): void => client.close();
   signal?.addEventListener("abort", stop, { once: true });
   try {
@@ -67,6 +68,11 @@ export async function withRouter<Value>(
     signal?.removeEventListener("abort", stop);
     client.close();
   }
+}
+
+/** This machine, as a command has it that talks to routers or servers. */
+export function cliHost({ settings }: CommandContext, key: Key): Host {
+  return peerHost(nodeHost(silentLog), settings.get("peerTls") ? peerSecretOf(key) : undefined);
 }
 
 /** Connects; what takes connections but does not greet is an error too, and soon. */

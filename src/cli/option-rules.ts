@@ -100,6 +100,12 @@ export const buckets: Rule<readonly string[]> = {
   },
 };
 
+/** A switch that a variable or a file can set, too: the flag alone means true. */
+export const yesOrNo: Rule<boolean> = {
+  rule: "true or false",
+  parse: (text) => (text === "true" ? true : text === "false" ? false : undefined),
+};
+
 /** Given or not: no text to read. */
 export const given: Rule<boolean> = { rule: "nothing behind it", parse: () => true };
 

@@ -4,7 +4,7 @@ import { commandNames, describeDefault, type Option, options } from "./options.t
 
 const introduction = `# Configuration
 
-Made from the table in \`src/cli/options.ts\`; \`npx vitest run src/cli/reference.test.ts -u\` writes it anew.
+Made from the table in \`src/cli/options/\`; \`npx vitest run src/cli/reference.test.ts -u\` writes it anew.
 
 An option is given as a flag, as a variable, or in the YAML file that \`--config FILE\` (or \`DATA_PUTTER_CONFIG\`) names. A flag
 counts before a variable, a variable before the file, the file before the default. A variable that is set to nothing counts as not
@@ -53,7 +53,7 @@ function describe(option: Option<unknown>): string {
   const flagText = flag === undefined ? [] : [`\`${spelled}${argument === undefined ? "" : ` ${argument}`}\``];
   const variableText = variables.map(({ name }) => `\`${name}\``);
   const fileText = fileKey === undefined ? [] : [`\`${fileKey}:\``];
-  const facts = argument === undefined && flag !== undefined ? [] : [`- takes ${rule}`];
+  const facts = argument === undefined && flag !== undefined && variables.length === 0 ? [] : [`- takes ${rule}`];
   return [
     `### ${[...flagText, ...variableText, ...fileText].join(" · ")}`,
     "",

@@ -49,6 +49,7 @@ function runRouter(context: CommandContext): Promise<ExitCode> {
       putters: settings.find("putters") ?? [],
       datastore: settings.get("datastore"),
       durability: settings.get("durability"),
+      peerTls: settings.get("peerTls"),
       snapshots: snapshotChoice(settings),
       s3: { ...s3Config(settings), ...(access === undefined ? {} : { accessLog: access.log }) },
       ...(worker === undefined ? {} : { worker }),

@@ -33,6 +33,7 @@ function runServer(context: CommandContext): Promise<ExitCode> {
       depth: settings.find("depth"),
       respondTo: settings.find("respondTo"),
       durability: settings.get("durability"),
+      peerTls: settings.get("peerTls"),
     });
     const { banner, port } = running;
     return { banner, ports: { port }, close: () => running.close() };

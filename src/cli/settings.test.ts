@@ -21,6 +21,7 @@ const samples: { readonly [Name in OptionName]?: readonly [string, string] } = {
   datastore: ["embedded", "redis://10.0.0.1:6379"],
   durability: ["disk", "os"],
   logLevel: ["debug", "silent"],
+  peerTls: ["true", "false"],
   s3Port: ["9000", "0"],
   s3Domains: ["localhost", "s3.example.com,localhost"],
   region: ["us-east-1", "here"],

@@ -126,7 +126,7 @@ function findValue(
     else problems.push(`${source}: ${rule.rule}, not ${quoted(text.replace(/:\/\/[^]*@/, "://…@"))}`);
   };
   const flag = sources.flags[name];
-  if (flag !== undefined) add("flag", option.flag ?? name, flag === true ? "" : flag, option);
+  if (flag !== undefined) add("flag", option.flag ?? name, flag === true ? "true" : flag, option);
   const set = (option.variables ?? []).filter(({ name }) => (sources.environment[name] ?? "") !== "");
   if (set.length > 1) problems.push(`${set.map(({ name }) => name).join(" and ")} mean the same: set one of them`);
   for (const variable of set) {

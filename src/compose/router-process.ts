@@ -2,11 +2,12 @@
 import { type Address, formatAddress } from "../core/address.ts";
 import { messageOf, StoreError } from "../core/errors.ts";
 import { type ArenaSizes, Kernel } from "../core/kernel.ts";
-import { fingerprintOf, type Key } from "../core/key.ts";
+import { fingerprintOf, type Key, peerSecretOf } from "../core/key.ts";
 import type { Depth } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
 import type { Datastore } from "../datastore/datastore.ts";
 import type { Host } from "../env/host.ts";
+import { peerHost } from "../env/peer-host.ts";
 import type { RootKeys } from "../gateways/s3/auth/account-rules.ts";
 import { Accounts } from "../gateways/s3/auth/accounts.ts";
 import { Sealing } from "../gateways/s3/auth/sealing.ts";
@@ -42,6 +43,8 @@ export interface RouterConfig {
   readonly putters: readonly Address[];
   readonly datastore: DatastoreChoice;
   readonly durability: Durability;
+  /** Putters and the response port speak TLS, by the key. */
+  readonly peerTls?: boolean;
   /** Of the embedded datastore; without it, as limits.ts says. */
   readonly snapshots?: SnapshotChoice;
   /** The access key of root; without it, one is made at the first start. */
@@ -122,7 +125,8 @@ async function compose(
     ...(config.reclaim === undefined ? {} : { reclaim: config.reclaim }),
   });
   worker?.onAsked(ownPeer(router, local));
-  const putters = findPutters(host, kernel, fingerprint, config, router);
+  const peers = peerHost(host, config.peerTls === true ? peerSecretOf(key) : undefined);
+  const putters = findPutters(peers, kernel, fingerprint, config, router);
   closers.push(() => putters.close());
   closers.push(() => router.close());
 
@@ -141,6 +145,7 @@ async function compose(
   const openResponses = (port: number): Promise<Port> =>
     openResponsePort({
       ...common,
+      host: peers,
       port,
       fingerprint,
       counts,
@@ -296,10 +301,15 @@ function bannerOf(
     ["objects and responses", formatAddress({ host: bind, port: responsePort })],
     ["data", data],
     ["datastore", datastore.description],
+    peersRow(config),
     ["durability", describeDurability(config.durability, datastore.durabilityGap)],
     ["key fingerprint", fingerprint],
     ["store a file", `nc -N ${host} ${streamPort} < FILE`],
   ];
+}
+
+export function peersRow({ peerTls }: { readonly peerTls?: boolean }): Banner[number] {
+  return ["peers", peerTls === true ? "TLS with the store's key" : "plain TCP (--peer-tls: TLS with the store's key)"];
 }
 
 export function describeDurability(durability: Durability, gap: string | undefined): string {

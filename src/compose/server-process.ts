@@ -1,13 +1,14 @@
 /** A Putter Node as one process. */
 import { type Address, formatAddress } from "../core/address.ts";
 import { type ArenaSizes, defaultArena, Kernel } from "../core/kernel.ts";
-import { fingerprintOf, type Key } from "../core/key.ts";
+import { fingerprintOf, type Key, peerSecretOf } from "../core/key.ts";
 import type { Depth } from "../core/layout.ts";
 import type { Host } from "../env/host.ts";
+import { peerHost } from "../env/peer-host.ts";
 import { Putter } from "../putter/putter.ts";
 import { openDataDirectory } from "../volume/data-directory.ts";
 import { type Durability, VolumeStore } from "../volume/volume-store.ts";
-import { type Banner, describeDurability, listen } from "./router-process.ts";
+import { type Banner, describeDurability, listen, peersRow } from "./router-process.ts";
 
 export interface ServerConfig {
   readonly root: string;
@@ -18,6 +19,8 @@ export interface ServerConfig {
   readonly depth: Depth | undefined;
   readonly respondTo: Address | undefined;
   readonly durability: Durability;
+  /** Routers and commands speak TLS with it, by the key. */
+  readonly peerTls?: boolean;
   readonly idleTimeoutMs?: number;
   readonly spaceReserveSize?: number;
 }
@@ -33,7 +36,8 @@ export interface RunningServer {
 /** A server gathers whole groups on many connections at once. */
 const serverArena: ArenaSizes = { ...defaultArena, group: 24 };
 
-export async function startServer(host: Host, config: ServerConfig): Promise<RunningServer> {
+export async function startServer(machine: Host, config: ServerConfig): Promise<RunningServer> {
+  const host = peerHost(machine, config.peerTls === true ? peerSecretOf(config.key) : undefined);
   const { bind, durability, key, respondTo } = config;
   const fingerprint = fingerprintOf(key);
   const kernel = new Kernel(key, serverArena);
@@ -64,6 +68,7 @@ export async function startServer(host: Host, config: ServerConfig): Promise<Run
         ["tickets", formatAddress({ host: bind, port })],
         ["responses", respondTo === undefined ? "on the same connection" : `to ${formatAddress(respondTo)}`],
         ["data", `${config.root} (depth ${directory.depth})`],
+        peersRow(config),
         ["durability", describeDurability(durability, undefined)],
         ["key fingerprint", fingerprint],
         ["try it", `data-putter loopback --port ${port} --count 100000`],

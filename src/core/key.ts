@@ -1,5 +1,5 @@
 /** The pre-shared key: 16 bytes, written as 32 hex digits. It appears in no message and no log; its fingerprint may. */
-import { createHash } from "node:crypto";
+import { createHash, hkdfSync } from "node:crypto";
 import { StoreError } from "./errors.ts";
 
 export const keySize = 16;
@@ -26,4 +26,13 @@ export function formatKey(key: Key): string {
 /** The first 8 bytes of SHA-256("data-putter key" ‖ key), in hex: tells keys apart without giving one away. */
 export function fingerprintOf(key: Key): string {
   return createHash("sha256").update("data-putter key").update(key).digest("hex").slice(0, 16);
+}
+
+/**
+ * What peers prove to each other over TLS: 32 bytes of HKDF-SHA256 of the key, without salt, for this purpose alone. The
+ * key itself is in none of it, so nothing that TLS does with them can tell a Checksum.
+ */
+export function peerSecretOf(key: Key): { readonly identity: string; readonly key: Uint8Array } {
+  const derived = hkdfSync("sha256", key, new Uint8Array(0), "data-putter peer tls", 32);
+  return { identity: `data-putter ${fingerprintOf(key)}`, key: new Uint8Array(derived) };
 }

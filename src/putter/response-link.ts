@@ -9,6 +9,7 @@ import { messageOf, StoreError } from "../core/errors.ts";
 import type { Kernel } from "../core/kernel.ts";
 import * as limits from "../core/limits.ts";
 import { type Connection, delay, type Host } from "../env/host.ts";
+import { tlsOnly } from "../wire/request-client.ts";
 import { writeOrCut } from "../wire/request-server.ts";
 
 export class ResponseLink {
@@ -82,13 +83,22 @@ export class ResponseLink {
   #start(connection: Connection): Promise<void> {
     return new Promise((resolve) => {
       connection.start({
-        bytes: (chunk) => chunk.length,
+        bytes: (chunk) => {
+          this.#hear(chunk);
+          return chunk.length;
+        },
         end: () => connection.destroy(),
         closed: () => resolve(),
       });
       this.#connection = connection;
       this.#wake();
     });
+  }
+
+  /** A router answers nothing here, but a port that speaks TLS says so to those that do not. */
+  #hear(chunk: Uint8Array): void {
+    if (!Buffer.from(chunk.subarray(0, tlsOnly.length)).toString("latin1").startsWith(tlsOnly)) return;
+    this.#host.log.warn("the router takes TLS only: give --peer-tls, too", { router: formatAddress(this.#address) });
   }
 
   #wake(): void {

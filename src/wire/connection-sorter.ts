@@ -5,7 +5,8 @@
 import type { Kernel } from "../core/kernel.ts";
 import * as limits from "../core/limits.ts";
 import { type Connection, delay, type Host, type Listener, type Receiver } from "../env/host.ts";
-import { beginsRequests } from "./message.ts";
+import { refusalLog } from "../env/peer-host.ts";
+import { beginsRequests, beginsTls } from "./message.ts";
 import { RequestConnection, type RequestServerOptions } from "./request-server.ts";
 
 /** A receiver that knows whether something is under way, so that it is not taken for idle. */
@@ -34,8 +35,13 @@ export interface Port {
 
 export async function openSortedPort(options: SortedPortOptions): Promise<Port> {
   const { host, kernel, bind, port, requests, frames } = options;
+  const onTls = refusalLog(host, "connection refused", port);
   return openPort({ host, kernel, bind, port, ...pickIdle(options) }, (connection) => {
     return new SortedConnection(
+      () => {
+        onTls(connection.remoteHost, "it speaks TLS: --peer-tls is not set here");
+        connection.destroy();
+      },
       () => new RequestConnection(requests, connection),
       () => frames(connection),
     );
@@ -133,12 +139,14 @@ function cut(_receiver: WorkingReceiver, connection: Connection): void {
 
 /** A connection whose kind is not known until enough of it has arrived. */
 class SortedConnection implements WorkingReceiver {
+  readonly #refuseTls: () => void;
   readonly #requests: () => WorkingReceiver;
   readonly #frames: () => WorkingReceiver;
   #first: Uint8Array = new Uint8Array(0);
   #receiver: WorkingReceiver | undefined;
 
-  constructor(requests: () => WorkingReceiver, frames: () => WorkingReceiver) {
+  constructor(refuseTls: () => void, requests: () => WorkingReceiver, frames: () => WorkingReceiver) {
+    this.#refuseTls = refuseTls;
     this.#requests = requests;
     this.#frames = frames;
   }
@@ -159,6 +167,10 @@ class SortedConnection implements WorkingReceiver {
     const requests = beginsRequests(all);
     if (requests === undefined) {
       this.#first = all.slice();
+      return chunk.length;
+    }
+    if (this.#receiver === undefined && beginsTls(all)) {
+      this.#refuseTls();
       return chunk.length;
     }
     this.#receiver ??= requests ? this.#requests() : this.#frames();

@@ -12,7 +12,7 @@ import * as limits from "../core/limits.ts";
 import { allFailed, allSaved, type BatchOutcome, type PendingWrite, refusedWrite } from "../core/ticket-store.ts";
 import type { TicketBatch } from "../core/ticket-store.ts";
 import type { Connection, Host, Receiver, Timer } from "../env/host.ts";
-import { unreachable } from "./request-client.ts";
+import { tlsOnly, unreachable } from "./request-client.ts";
 
 export interface TicketClientOptions {
   readonly host: Host;
@@ -181,7 +181,7 @@ export class TicketClient implements Receiver {
 
   #acceptFrame(frames: Uint8Array, at: number): void {
     const ticket = readId<TicketId>(frames, at);
-    if (ticket === undefined) this.close("the putter answered with something that is no TicketID");
+    if (ticket === undefined) this.close(whyNoTicket(frames.subarray(at, at + responseSize)));
     else if (!this.accept(ticket, frames[at + 8]!)) this.droppedCount++;
   }
 
@@ -219,6 +219,12 @@ export class TicketClient implements Receiver {
       }
     });
   }
+}
+
+function whyNoTicket(frame: Uint8Array): string {
+  return tlsOnly.startsWith(Buffer.from(frame).toString("latin1"))
+    ? "the putter takes TLS only: give --peer-tls, too"
+    : "the putter answered with something that is no TicketID";
 }
 
 function outcomeOf(batch: Outstanding): BatchOutcome {
