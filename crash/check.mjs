@@ -2,6 +2,7 @@
 import { elementsOf, textOf } from "./client.mjs";
 import { absent, describeOperations, isExplained } from "./history.mjs";
 import { plainBucket, versionedBucket } from "./load.mjs";
+import { pause } from "./workplace.mjs";
 
 /** A server that was restarted is found again by its router within so long. */
 const recoveryMs = 30_000;
@@ -220,7 +221,7 @@ export class Check {
       } catch (error) {
         if (!this.#isPatient || performance.now() > until)
           throw new Loss(`object ${id}: ${error.message}`, { cause: error });
-        await pause();
+        await pause(retryMs);
       }
     }
   }
@@ -240,7 +241,7 @@ export class Check {
     for (const until = performance.now() + recoveryMs; ;) {
       const answer = await this.#client.send("GET", pathname, { query });
       if (answer.status < 500 || !this.#isPatient || performance.now() > until) return answer;
-      await pause();
+      await pause(retryMs);
     }
   }
 }
@@ -251,8 +252,4 @@ async function inTurns(values, work) {
     for (const value of queue) await work(value);
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
-}
-
-function pause() {
-  return new Promise((resolve) => setTimeout(resolve, retryMs));
 }

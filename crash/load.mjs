@@ -2,6 +2,7 @@
 import { deleteDocument, elementsOf, NoAnswer, sendStream, textOf } from "./client.mjs";
 import { partSizeMin } from "./contents.mjs";
 import { absent } from "./history.mjs";
+import { pause } from "./workplace.mjs";
 
 export const plainBucket = "/plain";
 export const versionedBucket = "/versioned";
@@ -73,7 +74,7 @@ export class Load {
         if (!(error instanceof NoAnswer)) throw error;
         this.#model.unknownCount++;
         // The process is gone; where only one of several is, the next request may find another.
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await pause(20);
       }
     }
   }

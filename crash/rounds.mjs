@@ -6,11 +6,12 @@ import { Contents } from "./contents.mjs";
 import { Load, plainBucket, versionedBucket } from "./load.mjs";
 import { Model } from "./model.mjs";
 import { Random } from "./random.mjs";
+import { pause } from "./workplace.mjs";
 
 /** From the first request to the kill: as a rule short; now and then so long that reclaiming takes place. */
-const shortLoadMs = [20, 900];
+const shortLoadMs = [20, 600];
 const longLoadMs = [5_200, 6_500];
-const longShare = 0.08;
+const longShare = 0.04;
 /** How often a start is killed, too, before it has come to its end, and when at the latest. */
 const vainStartShare = 0.1;
 const vainStartMs = 400;
@@ -32,8 +33,6 @@ export async function runRounds(store, { rounds, until, seed, kind, productRoot,
     operations: 0,
     unanswered: 0,
     checked: 0,
-    volumesUnlinked: 0,
-    volumesRewritten: 0,
     counts: new Map(),
   };
   const startedAt = performance.now();
@@ -145,8 +144,4 @@ async function runLoad(store, { model, contents, session, victims, random }) {
 
 function names(prefix, count) {
   return Array.from({ length: count }, (_, index) => `${prefix}${String(index).padStart(2, "0")}`);
-}
-
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
