@@ -281,6 +281,8 @@ describe("snapshots", () => {
       count: 4,
       newestAt: Math.floor(time / 1000) * 1000,
       lastError: undefined,
+      journalSize: expect.any(Number),
+      isJournalBroken: false,
     });
     const journals = await journalNames();
     expect(journals.length).toBeLessThanOrEqual(4);

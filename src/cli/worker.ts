@@ -51,6 +51,7 @@ export async function runWorker({ settings }: CommandContext, start: StartWorker
       readersEnd: () => link.ask("readersEnd"),
       reclaimed: (volume) => void link.ask("reclaimed", volume).catch(() => undefined),
     },
+    snapshots: () => link.ask("snapshots"),
     setUp: () => link.ask("setUp"),
     onAsked: (peer) => (own = peer),
   };

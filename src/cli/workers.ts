@@ -157,6 +157,7 @@ class Workers {
       ready: (ready: Ready) => settle(ready),
       failed: (failure: Failure) => settle(failure),
       commit: (calls: readonly Call[]) => runCalls(this.#datastore!, calls),
+      snapshots: () => this.#datastore?.snapshots?.(),
       readersEnd: () => this.#askOthers(slot, "readersEnd"),
       reclaimed: (volume: number) => void this.#askOthers(slot, "reclaimed", volume),
     });

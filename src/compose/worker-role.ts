@@ -6,6 +6,7 @@
 import { volumeEnd, volumeStart } from "../core/layout.ts";
 import { workersMax } from "../core/limits.ts";
 import type { Forward } from "../datastore/forwarded.ts";
+import type { SnapshotStatus } from "../datastore/history.ts";
 import type { ReclaimPeers } from "../router/reclaimer.ts";
 import type { Router, Siblings } from "../router/router.ts";
 import { placement } from "../router/ticket-allocator.ts";
@@ -20,6 +21,8 @@ export interface WorkerRole {
   /** The process that commits; undefined where the datastore is a server of its own. */
   readonly forward: Forward | undefined;
   readonly peers: ReclaimPeers;
+  /** Of the process that commits. */
+  readonly snapshots: () => Promise<SnapshotStatus | undefined>;
   /** Called when all is ready but the shared port; resolves when it is in every worker, so that they share clients. */
   readonly setUp: () => Promise<void>;
   /** Takes what this worker does when another one asks. */

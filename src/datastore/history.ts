@@ -38,6 +38,9 @@ export interface SnapshotStatus {
   /** Milliseconds since 1970. */
   readonly newestAt: number | undefined;
   readonly lastError: string | undefined;
+  /** Bytes of commits since the newest one, in the journal; what is broken ends there until the next snapshot. */
+  readonly journalSize: number;
+  readonly isJournalBroken: boolean;
 }
 
 export interface HistoryOptions extends SnapshotSettings {
@@ -78,6 +81,7 @@ export class History {
   #running: Promise<void> | undefined;
   #isStopped = false;
   #isSoon = false;
+  #spaceAskedAt = Number.NEGATIVE_INFINITY;
   #lastError: string | undefined;
 
   private constructor(options: HistoryOptions, journal: Journal, commit: number, snapshotCommit: number | undefined) {
@@ -116,11 +120,38 @@ export class History {
     if (size > this.#journalSizeMax && this.#running === undefined && this.#lastError === undefined) this.#planSoon();
     // Where no snapshot can be taken, the journal must not take the whole disk.
     if (size > 4 * this.#journalSizeMax && !this.#journal.isBroken) this.#journal.giveUp("it has grown too large");
+    this.#watchSpace();
+  }
+
+  /** What is kept free is for the datastore itself, so that objects can be removed, and for giving space back. */
+  #watchSpace(): void {
+    const { disk, directory, clock, log } = this.#options;
+    if (this.#journal.isBroken || clock.monotonic() - this.#spaceAskedAt < limits.spaceCheckMs) return;
+    this.#spaceAskedAt = clock.monotonic();
+    void (async () => {
+      try {
+        if ((await disk.freeSpace(directory)) >= limits.journalSpaceReserveSize || this.#running !== undefined) return;
+        // Older snapshots go first, and what of the journals only they need.
+        if ((await this.#prune(1)) > 0) return;
+        const free = await disk.freeSpace(directory);
+        if (free >= limits.journalSpaceReserveSize || this.#journal.isBroken || this.#isStopped) return;
+        this.#journal.giveUp(`only ${free} bytes are free: what is committed from now on cannot be restored`);
+        this.#plan(Math.min(this.#options.intervalMs, limits.snapshotAgainMs));
+      } catch (error) {
+        log.warn("free space for the journal is unknown", { reason: messageOf(error) });
+      }
+    })();
   }
 
   async status(): Promise<SnapshotStatus> {
     const snapshots = await listSnapshots(this.#options.disk, this.#options.directory);
-    return { count: snapshots.length, newestAt: snapshots[0]?.takenAt, lastError: this.#lastError };
+    return {
+      count: snapshots.length,
+      newestAt: snapshots[0]?.takenAt,
+      lastError: this.#lastError,
+      journalSize: this.#journal.size,
+      isJournalBroken: this.#journal.isBroken,
+    };
   }
 
   /** A snapshot now, unless nothing has changed since the last one. Never rejects: what goes wrong is in the status. */
@@ -148,7 +179,11 @@ export class History {
     if (this.#isStopped) return;
     this.#timer = this.#options.clock.after(delayMs, () => {
       this.#isSoon = false;
-      void this.runOnce().then(() => this.#plan(this.#options.intervalMs));
+      // Without a journal only a snapshot helps.
+      const { intervalMs } = this.#options;
+      const againMs = (): number =>
+        this.#journal.isBroken ? Math.min(intervalMs, limits.snapshotAgainMs) : intervalMs;
+      void this.runOnce().then(() => this.#plan(againMs()));
     });
   }
 
@@ -160,8 +195,11 @@ export class History {
       this.#lastError = undefined;
     } catch (error) {
       if (this.#isStopped) return;
+      const isNews = this.#lastError === undefined;
       this.#lastError = messageOf(error);
-      log.error("no snapshot of the datastore could be taken", { reason: this.#lastError });
+      // Half a copy must not stay, on a full disk above all.
+      await this.#removePart().catch(() => undefined);
+      if (isNews) log.error("no snapshot of the datastore could be taken", { reason: this.#lastError });
     }
   }
 
@@ -186,7 +224,14 @@ export class History {
     this.#journal.resetSize();
     this.#journalSizeMax = Math.max(limits.journalSizeMax, size);
     log.info("snapshot of the datastore taken", { commit, records, size, tookMs: clock.now() - takenAt });
-    await this.#prune();
+    await this.#prune(this.#options.keptMax);
+  }
+
+  async #removePart(): Promise<void> {
+    const { disk, directory } = this.#options;
+    const part = partOf(directory);
+    for (const name of (await disk.list(part)) ?? []) await disk.unlink(`${part}/${name}`);
+    await disk.removeDirectory(part);
   }
 
   async #checkSpace(path: string): Promise<void> {
@@ -219,8 +264,13 @@ export class History {
     }
   }
 
-  async #prune(): Promise<void> {
-    const { disk, directory, keptMax, clock } = this.#options;
+  /** Removes what need not be kept; says how many files. With `keptMax` 1 nothing is but the newest snapshot. */
+  async #prune(keptMax: number): Promise<number> {
+    const { disk, directory, clock } = this.#options;
+    let removedCount = 0;
+    const remove = async (name: string): Promise<void> => {
+      if (await disk.unlink(`${directory}/${name}`)) removedCount++;
+    };
     const names = await listSnapshots(disk, directory);
     const snapshots = await Promise.all(
       names.map(async (each) => {
@@ -230,17 +280,18 @@ export class History {
     );
     const total = snapshots.reduce((sum, { size }) => sum + size, 0);
     const sizeMax = (total + (await disk.freeSpace(directory))) * limits.snapshotsShareMax;
-    const dailyKept = limits.snapshotDaysKept;
+    const dailyKept = keptMax === 1 ? 0 : limits.snapshotDaysKept;
     for (const { name } of superfluous(snapshots, { keptMax, dailyKept, sizeMax, now: clock.now() })) {
-      await disk.unlink(`${directory}/${name}.json`);
-      await disk.unlink(`${directory}/${name}.mdb`);
+      await remove(`${name}.json`);
+      await remove(`${name}.mdb`);
     }
     const oldest = snapshots[Math.min(limits.snapshotsJournaled, keptMax) - 1];
-    if (oldest === undefined) return;
+    if (oldest === undefined) return removedCount;
     const journals = await listJournals(disk, directory);
     // The last one that follows a commit before the snapshot holds what comes right after it.
     const needed = journals.findLastIndex(({ after }) => after <= oldest.commit);
-    for (const { name } of journals.slice(0, Math.max(0, needed))) await disk.unlink(`${directory}/${name}`);
+    for (const { name } of journals.slice(0, Math.max(0, needed))) await remove(name);
+    return removedCount;
   }
 }
 

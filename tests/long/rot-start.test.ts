@@ -1,6 +1,5 @@
 /** A damaged data directory as who runs it meets it: what start-up says, and what `verify` names. Real processes. */
 import { open, readFile, rename, rm, writeFile } from "node:fs/promises";
-import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ticketDataSize } from "../../src/core/frame.ts";
 import { CommandLine } from "../support/cli.ts";

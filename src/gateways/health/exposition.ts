@@ -86,7 +86,13 @@ interface StoreStatus {
   readonly reads?: { readonly [name: string]: number };
   readonly responses?: { readonly [name: string]: number };
   readonly reclaim?: { readonly [name: string]: unknown };
-  readonly snapshots?: { readonly count: number; readonly newestAt?: number; readonly lastError?: string };
+  readonly snapshots?: {
+    readonly count: number;
+    readonly newestAt?: number;
+    readonly lastError?: string;
+    readonly journalSize?: number;
+    readonly isJournalBroken?: boolean;
+  };
   readonly connections?: number;
   readonly freeBuffers?: { readonly [size: string]: number };
 }
@@ -148,12 +154,16 @@ function tellStore(tell: Tell, known: RouterStatus | undefined): void {
   if (connections !== undefined)
     tell("gauge", "tcp_connections", "Open connections of the other ports", single(connections));
   if (status.snapshots !== undefined) {
-    const { count, newestAt = 0, lastError } = status.snapshots;
+    const { count, newestAt = 0, lastError, journalSize = 0, isJournalBroken = false } = status.snapshots;
     tell("gauge", "datastore_snapshots", "Snapshots of the datastore that are kept", single(count));
     const help = "When the newest snapshot of the datastore was taken, in seconds since 1970; 0: there is none";
     tell("gauge", "datastore_snapshot_timestamp_seconds", help, single(newestAt / 1000));
     const failed = "Whether the last attempt to take a snapshot of the datastore failed";
     tell("gauge", "datastore_snapshot_failed", failed, single(lastError === undefined ? 0 : 1));
+    const size = "Bytes of the datastore's journal since the newest snapshot";
+    tell("gauge", "datastore_journal_bytes", size, single(journalSize));
+    const broken = "Whether the journal lacks commits: a restore ends before them until the next snapshot is taken";
+    tell("gauge", "datastore_journal_broken", broken, single(isJournalBroken ? 1 : 0));
   }
   const isRunning = status.reclaim?.["running"] === true;
   tell("gauge", "reclaim_running", "Whether reclaiming is at work", single(isRunning ? 1 : 0));

@@ -13,6 +13,8 @@ const status = {
   reclaim: { running: true, volumesUnlinked: 8, volumesRewritten: 9, lastError: undefined },
   connections: 11,
   freeBuffers: { tiny: 1, block: 2, group: 3 },
+  reads: { damaged: 12 },
+  snapshots: { count: 2, newestAt: 1_790_000_000_000, lastError: "no room", journalSize: 77, isJournalBroken: true },
 };
 
 function ask(target: string, options: Partial<OpsOptions> = {}, method = "GET"): Promise<HttpAnswer> {
@@ -112,6 +114,12 @@ describe("metrics", () => {
       "data_putter_free_bytes 100",
       "data_putter_reclaim_volumes_rewritten_total 9",
       "data_putter_reclaim_running 1",
+      "data_putter_damaged_reads_total 12",
+      "data_putter_datastore_snapshots 2",
+      "data_putter_datastore_snapshot_timestamp_seconds 1790000000",
+      "data_putter_datastore_snapshot_failed 1",
+      "data_putter_datastore_journal_bytes 77",
+      "data_putter_datastore_journal_broken 1",
       'data_putter_free_buffers{size="group"} 3',
       "data_putter_up 1",
     ]) {
