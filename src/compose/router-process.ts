@@ -341,7 +341,7 @@ async function describeStatus(parts: {
     durability: describeDurability(config.durability, datastore.durabilityGap),
     fingerprint,
     counters: await datastore.counters(),
-    snapshots: await datastore.snapshots?.(),
+    snapshots: await (config.worker?.snapshots() ?? datastore.snapshots?.()),
     putters: await Promise.all(stores),
     tickets: local?.counts,
     volumes: local?.volumeCounts,
