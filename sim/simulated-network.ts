@@ -168,7 +168,12 @@ export class AttachedNetwork implements Network {
           reject(new StoreError("UNAVAILABLE", `${where} cannot be reached: connect ECONNREFUSED ${where}`));
           return;
         }
-        resolve(this.#join(bound, host, options));
+        const refusal = refusalOf(bound.options, options, where);
+        if (refusal === undefined) resolve(this.#join(bound, host, options));
+        else {
+          bound.options.onRefused?.(this.host, refusal.message);
+          reject(refusal);
+        }
       });
     });
   }
@@ -488,6 +493,17 @@ class SimulatedConnection implements Connection {
     this.#network.onEvent?.("closed", this.remoteHost, this.localHost, 0);
     this.#receiver.closed(this.#error);
   }
+}
+
+/** As TLS with a key has it: one side alone, or another key, makes no connection. */
+function refusalOf({ secret }: ListenOptions, { secret: own }: ConnectOptions, where: string): StoreError | undefined {
+  if (secret?.identity === own?.identity && sameBytes(secret?.key, own?.key)) return undefined;
+  if (secret === undefined || own === undefined) return new StoreError("UNAVAILABLE", `${where}: one side speaks TLS`);
+  return new StoreError("WRONG_KEY", `${where} has another key: here ${own.identity}, there ${secret.identity}`);
+}
+
+function sameBytes(one: Uint8Array = new Uint8Array(0), other: Uint8Array = new Uint8Array(0)): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
 }
 
 function pairOf(one: string, other: string): string {

@@ -4,9 +4,10 @@ import { readdirSync } from "node:fs";
 import net from "node:net";
 import { describe, expect, it } from "vitest";
 import { Simulation } from "../../sim/simulated-host.ts";
-import type { Network, PeerSecret } from "./host.ts";
+import type { Host, Network, PeerSecret } from "./host.ts";
 import { networkContract, patternOf, TestReceiver } from "./network.contract.ts";
 import { makeNodeNetwork, nodeNetwork } from "./node-network.ts";
+import { peerHost } from "./peer-host.ts";
 
 const later = (call: () => void): void => void setTimeout(call, 1);
 const real = { host: "127.0.0.1", drive: <Value>(promise: Promise<Value>): Promise<Value> => promise, soon: later };
@@ -20,6 +21,17 @@ const overTls: Network = {
 networkContract("Node's, reading in place", () => ({ ...real, server: nodeNetwork, client: nodeNetwork }));
 networkContract("Node's, by data events", () => ({ ...real, server: byData, client: nodeNetwork }));
 networkContract("Node's, over TLS", () => ({ ...real, server: overTls, client: overTls }));
+networkContract("simulated, with a secret", () => {
+  const simulation = new Simulation(1);
+  const host = (name: string): Host => peerHost(simulation.machine(name).start(), secret);
+  return {
+    server: host("a").network,
+    client: host("b").network,
+    host: "a",
+    drive: (promise) => simulation.clock.run(promise),
+    soon: (call) => void simulation.clock.after(5, call),
+  };
+});
 for (const seed of [1, 2, 3]) {
   networkContract(`simulated, seed ${seed}`, () => {
     const simulation = new Simulation(seed);
@@ -32,6 +44,24 @@ for (const seed of [1, 2, 3]) {
     };
   });
 }
+
+it.each([
+  [undefined, secret, "UNAVAILABLE"],
+  [secret, undefined, "UNAVAILABLE"],
+  [secret, { ...secret, key: new Uint8Array(32) }, "WRONG_KEY"],
+])("the simulated network refuses who has not the same secret (%#)", async (one, other, code) => {
+  const simulation = new Simulation(1);
+  const refused: string[] = [];
+  const limits = { receiveBuffer: new Uint8Array(10), connectionsMax: 1, waitingSizeMax: 10 };
+  const onRefused = (from: string): void => void refused.push(from);
+  const listening = { host: "a", port: 1000, ...limits, secret: one, onRefused };
+  const accept = (): void => expect.unreachable();
+  await simulation.clock.run(simulation.machine("a").start().network.listen(listening, accept));
+  const where = { host: "a", port: 1000, receiveBuffer: new Uint8Array(10), timeoutMs: 1000, secret: other };
+  const connecting = simulation.machine("b").start().network.connect(where);
+  await expect(simulation.clock.run(connecting)).rejects.toMatchObject({ code });
+  expect(refused).toEqual(["b"]);
+});
 
 describe("Node's network", () => {
   it("reads accepted connections in place: into the buffer that was given", async () => {
