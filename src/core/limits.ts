@@ -256,6 +256,10 @@ export const snapshotsJournaled = 3;
 export const journalSizeMax = 256 * 1024 * 1024;
 /** What stays free on the disk when one is taken. */
 export const snapshotSpaceReserveSize = 256 * 1024 * 1024;
+/** Where less is free older snapshots go; where that is not enough the journal is not written until the next snapshot. */
+export const journalSpaceReserveSize = 4 * 1024 * 1024;
+/** How soon that is tried, and again. */
+export const snapshotAgainMs = 60_000;
 /** Commits of a journal that are carried out in one transaction when a datastore is restored. */
 export const restoreGroupsMax = 256;
 

@@ -4,26 +4,34 @@
  *
  * The first two pages are meta pages; the one with the higher transaction is valid (lmdb's mdb.c, little-endian):
  *
- *   24 magic 4 · 28 version 4 · 48 page size 4 · 88 root of the free list 8 · 136 root of the records 8
+ *   18 flags 2 · 24 magic 4 · 28 version 4 · 48 page size 4 · 48 tree of the free list · 96 tree of the records
+ *   in a tree: 6 depth 2 · 32 entries 8 · 40 root 8
  *   144 last page 8 · 152 transaction 8
  */
-import { StoreError } from "../core/errors.ts";
+import { messageOf, StoreError } from "../core/errors.ts";
+import { pagesCheckedSizeMax } from "../core/limits.ts";
 import type { Disk, DiskFile } from "../env/host.ts";
+import { type Tree, walkPages } from "./lmdb-walk.ts";
 
 const magic = 0xbeefc0de;
 const metaSize = 160;
+/** What a page is, at byte 18 of it: P_META and nothing else. */
+const metaFlags = 0x08;
 const noPage = 0xffff_ffff_ffff_ffffn;
 
-/** DAMAGED where the file cannot be what LMDB wrote; false where there is no file yet. */
-export async function checkLmdbFile(disk: Disk, path: string): Promise<boolean> {
-  const file = await disk.open(path, "write");
+/**
+ * DAMAGED where the file cannot be what LMDB wrote; false where there is no file yet. Up to a size all its pages are read; of
+ * a larger one only the first, since that must not take long.
+ */
+export async function checkLmdbFile(disk: Disk, path: string, walkSizeMax = pagesCheckedSizeMax): Promise<boolean> {
+  const file = await openToCheck(disk, path);
   if (file === undefined) return false;
   try {
     const size = await file.size();
     // Made, but the process ended before anything was written.
     if (size === 0) return false;
     const meta = await newestMeta(file, path);
-    for (const root of meta.roots) {
+    for (const { root } of [meta.free, meta.records]) {
       if (root !== noPage && (Number(root) + 1) * meta.pageSize > size) {
         throw damaged(path, `it is cut short: ${size} bytes, but its first page is page ${root}`);
       }
@@ -32,9 +40,28 @@ export async function checkLmdbFile(disk: Disk, path: string): Promise<boolean> 
     const fullSize = (meta.lastPage + 1) * meta.pageSize;
     // Can be so in a file that is whole, where its last pages are free.
     if (size < fullSize) await file.truncate(fullSize);
+    if (fullSize <= walkSizeMax) await walkWhole(file, path, meta, fullSize);
     return true;
   } finally {
     await file.close();
+  }
+}
+
+async function walkWhole(file: DiskFile, path: string, meta: Meta, size: number): Promise<void> {
+  const whole = Buffer.allocUnsafeSlow(size);
+  const end = await file.read(whole, 0);
+  const read = async (from: number, count: number): Promise<Buffer> =>
+    whole.subarray(from, Math.min(from + count, end));
+  await walkPages({ ...meta, path, read }, meta.free, meta.records);
+}
+
+async function openToCheck(disk: Disk, path: string): Promise<DiskFile | undefined> {
+  try {
+    return await disk.open(path, "write");
+  } catch (error) {
+    // A directory in its place is damage; what may not be opened, or not now, is not.
+    if ((error as { code?: string }).code === "EISDIR") throw damaged(path, "it is a directory");
+    throw new StoreError("UNAVAILABLE", `${path} cannot be opened: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -48,7 +75,8 @@ async function checkPage(file: DiskFile, path: string, number: number, pageSize:
 
 interface Meta {
   readonly pageSize: number;
-  readonly roots: readonly bigint[];
+  readonly free: Tree;
+  readonly records: Tree;
   readonly lastPage: number;
   readonly transaction: bigint;
 }
@@ -66,11 +94,26 @@ async function readMeta(file: DiskFile, position: number, path: string): Promise
   if (count < metaSize || view.getUint32(24, true) !== magic) {
     throw damaged(path, `there is no LMDB header at byte ${position}`);
   }
+  // LMDB asserts it, and that ends the process.
+  if (view.getUint16(18, true) !== metaFlags) throw damaged(path, `the page at byte ${position} is no meta page`);
+  const pageSize = view.getUint32(48, true);
+  if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0) {
+    throw damaged(path, `it has pages of ${pageSize} bytes`);
+  }
   return {
-    pageSize: view.getUint32(48, true),
-    roots: [view.getBigUint64(88, true), view.getBigUint64(136, true)],
+    pageSize,
+    free: readTree(view, 48),
+    records: readTree(view, 96),
     lastPage: Number(view.getBigUint64(144, true)),
     transaction: view.getBigUint64(152, true),
+  };
+}
+
+function readTree(view: DataView, at: number): Tree {
+  return {
+    root: view.getBigUint64(at + 40, true),
+    depth: view.getUint16(at + 6, true),
+    entries: view.getBigUint64(at + 32, true),
   };
 }
 

@@ -130,7 +130,7 @@ async function copyGood(disk: Disk, path: string, fresh: string): Promise<number
   if (described !== undefined && (described.size !== size || described.sha256 !== sha256)) {
     throw new StoreError("DAMAGED", `${path} is not what was written: its checksum is another one`);
   }
-  if (!(await checkLmdbFile(disk, target))) throw new StoreError("DAMAGED", `${path} is empty`);
+  if (!(await checkLmdbFile(disk, target, Number.MAX_SAFE_INTEGER))) throw new StoreError("DAMAGED", `${path} is empty`);
   const file = new LmdbFile({ directory: fresh, sync: false });
   try {
     const { all } = admitFormat(file, path);
