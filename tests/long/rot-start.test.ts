@@ -47,7 +47,7 @@ async function ask(method: string, target: string, body?: Uint8Array | string): 
   return fetch(url, {
     method,
     headers,
-    ...(signed.body === undefined ? {} : { body: signed.body as Uint8Array<ArrayBuffer> }),
+    ...(signed.body === undefined ? {} : { body: signed.body }),
   });
 }
 

@@ -34,7 +34,7 @@ async function ask(method: string, target: string, body?: Uint8Array): Promise<{
   const url = `${origin}${target}`;
   const signed = signHeader(keys, { method, url, headers: {}, ...(body === undefined ? {} : { body }) });
   const { host: _, ...headers } = signed.headers;
-  const sent = signed.body === undefined ? {} : { body: signed.body as Uint8Array<ArrayBuffer> };
+  const sent = signed.body === undefined ? {} : { body: signed.body };
   const answer = await fetch(url, { method, headers, ...sent });
   return { status: answer.status, bytes: Buffer.from(await answer.arrayBuffer()) };
 }
