@@ -51,8 +51,8 @@ export const companyTicketMax = 16;
 export const patientTicketCount = 128;
 export const groupPatienceMs = 5;
 /**
- * A ticket connection that found no room for so long, because the disk is slower than what is sent, has further tickets
- * answered `busy` until there is. Less than `responseTimeoutMs`: a router hears this rather than nothing.
+ * Where tickets that have arrived on a connection wait for room for so long, because the disk is slower than what is sent,
+ * what finds none is answered `busy`. Less than `responseTimeoutMs`: a router hears this rather than nothing.
  */
 export const ticketWaitMs = 10_000;
 /** Keep this much of the file system free, so that deleting and the datastore still work when it is full. */
@@ -293,3 +293,5 @@ export const damagedNamedMax = 10_000;
 export const firstLookVolumesMax = 8;
 /** A datastore file up to this size is read to its last page before it is opened: 10 ms a megabyte at most. */
 export const pagesCheckedSizeMax = 32 * 1024 * 1024;
+/** And changes: lmdb-js 3.5 can lose count of free pages in transactions of tens of thousands (MDB_BAD_TXN). */
+export const restoreChangesMax = 4_000;

@@ -5,7 +5,7 @@
  * It is made beside the one that is there, which is kept under another name.
  */
 import { messageOf, StoreError } from "../core/errors.ts";
-import { restoreGroupsMax } from "../core/limits.ts";
+import { restoreChangesMax, restoreGroupsMax } from "../core/limits.ts";
 import type { Clock, Disk } from "../env/host.ts";
 import { addChecksums, admitFormat, makeFormat } from "./embedded-format.ts";
 import { allocationKey, commitKey, restoredKey } from "./keys.ts";
@@ -130,7 +130,8 @@ async function copyGood(disk: Disk, path: string, fresh: string): Promise<number
   if (described !== undefined && (described.size !== size || described.sha256 !== sha256)) {
     throw new StoreError("DAMAGED", `${path} is not what was written: its checksum is another one`);
   }
-  if (!(await checkLmdbFile(disk, target, Number.MAX_SAFE_INTEGER))) throw new StoreError("DAMAGED", `${path} is empty`);
+  if (!(await checkLmdbFile(disk, target, Number.MAX_SAFE_INTEGER)))
+    throw new StoreError("DAMAGED", `${path} is empty`);
   const file = new LmdbFile({ directory: fresh, sync: false });
   try {
     const { all } = admitFormat(file, path);
@@ -152,11 +153,13 @@ async function rebuild(options: RestoreOptions, fresh: string, base: number): Pr
   const changes = new VersionChanges((key) => file.get(key));
   let objectEnd = 0;
   let waiting: Group[] = [];
+  let waitingChanges = 0;
   const carryOut = (): void => {
     file.transact(() => {
       for (const group of waiting) replay(file, group);
     });
     waiting = [];
+    waitingChanges = 0;
   };
   try {
     for await (const group of groupsAfter(options, base)) {
@@ -171,7 +174,8 @@ async function rebuild(options: RestoreOptions, fresh: string, base: number): Pr
       state.commit = group.commit;
       state.committedAt = group.time;
       waiting.push(group);
-      if (waiting.length >= restoreGroupsMax) carryOut();
+      waitingChanges += group.changes.length;
+      if (waiting.length >= restoreGroupsMax || waitingChanges >= restoreChangesMax) carryOut();
     }
     carryOut();
     const restored: StoredRestored = { object: objectEnd, volume: (options.highestVolume ?? -1) + 1 };

@@ -1,0 +1,119 @@
+/**
+ * Rot in the datastore's file: in its pages' headers, in the offsets of their records, whole pages gone or in another's place.
+ * Whatever is hit, no read gives other bytes, and `restore` makes the datastore again. Reading is done by a process of its own:
+ * LMDB believes what its pages say, and in a file that is too large to be looked at before, that can end the process.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { restoreRoot } from "../../src/compose/restore.ts";
+import type { ObjectId } from "../../src/core/ids.ts";
+import { projectRoot } from "../support/program.ts";
+import { Belongings, patternOf, quietHost } from "../support/store.ts";
+
+interface Expected {
+  readonly id: ObjectId;
+  readonly name: string;
+  readonly sha256: string;
+}
+
+const page = 4_096;
+let home: string;
+let root: string;
+let expected: Expected[];
+
+beforeAll(async () => {
+  home = await mkdtemp(path.join(tmpdir(), "rot-datastore-"));
+  root = path.join(home, "root");
+  const store = new Belongings();
+  const { router } = await store.router({ root });
+  await router.datastore.createBucket("bucket", {}, 1);
+  expected = [];
+  for (let index = 0; index < 300; index++) {
+    const bytes = patternOf(1 + (index % 7) * 1_000, index);
+    const name = `key ${index}`;
+    // Some records are so large that they lie in pages of their own.
+    const attributes = index % 50 === 0 ? { text: "x".repeat(6_000) } : {};
+    const { id } = await router.put(bytes, { kind: "file", bucket: "bucket", key: name, attributes }, {});
+    expected.push({ id, name, sha256: createHash("sha256").update(bytes).digest("hex") });
+  }
+  await store.giveBack();
+  await writeFile(path.join(home, "expected.json"), JSON.stringify(expected));
+}, 60_000);
+
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+let state = 20_261_122;
+/** The same ones in each run. */
+function chance(below: number): number {
+  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+  return Math.floor((state / 2 ** 32) * below);
+}
+
+/** Each damages a page other than the first two. */
+const kinds: { readonly [name: string]: (bytes: Buffer, at: number, other: number) => void } = {
+  "a flipped bit": (bytes, at) => void (bytes[at + chance(page)]! ^= 1 << chance(8)),
+  "a flipped bit in a header": (bytes, at) => void (bytes[at + chance(24)]! ^= 1 << chance(8)),
+  "a flipped bit in an offset": (bytes, at) => void (bytes[at + 24 + chance(60)]! ^= 1 << chance(8)),
+  "a page of zeros": (bytes, at) => void bytes.fill(0, at, at + page),
+  "a page of ones": (bytes, at) => void bytes.fill(0xff, at, at + page),
+  "a page in another's place": (bytes, at, other) => void bytes.copy(bytes, at, other, other + page),
+  "two pages swapped": (bytes, at, other) => {
+    const kept = Buffer.from(bytes.subarray(at, at + page));
+    bytes.copy(bytes, at, other, other + page);
+    kept.copy(bytes, other);
+  },
+};
+
+interface Said {
+  readonly refused: string | undefined;
+  readonly right: number;
+  readonly errors: readonly string[];
+  readonly wrong: readonly string[];
+}
+
+/** undefined where the damage ended the process. */
+function readAll(place: string): Said | undefined {
+  const script = path.join(projectRoot, "tests", "support", "rot-child.mjs");
+  const args = [script, path.join(projectRoot, "dist"), place, path.join(home, "expected.json")];
+  const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 60_000 });
+  return status === 0 && stdout !== "" ? (JSON.parse(stdout) as Said) : undefined;
+}
+
+test.each(Object.keys(kinds))(
+  "%s: refused, or read without a wrong byte; the process goes on; restore makes all of it again",
+  async (kind) => {
+    const place = path.join(home, "copy");
+    const seen = { refused: 0, errors: 0, whole: 0, ended: 0 };
+    for (let round = 0; round < 8; round++) {
+      await cp(root, place, { recursive: true });
+      const file = path.join(place, "datastore", "data.mdb");
+      const bytes = await readFile(file);
+      const pageCount = bytes.length / page;
+      const [at, other] = [(2 + chance(pageCount - 2)) * page, (2 + chance(pageCount - 2)) * page];
+      kinds[kind]!(bytes, at, other);
+      await writeFile(file, bytes);
+      const what = `${kind}: page ${at / page}, ${other / page}`;
+      const said = readAll(place);
+      if (said === undefined) seen.ended++;
+      else if (said.refused !== undefined) {
+        seen.refused++;
+        expect(said.refused, what).toContain("restore-the-datastore.md");
+      } else if (said.right === expected.length) seen.whole++;
+      else seen.errors++;
+      expect(said?.wrong ?? [], what).toEqual([]);
+      if (round === 0) {
+        const report = await restoreRoot(quietHost, { root: place, from: undefined, isDryRun: false });
+        expect(report.removedLater, what).toEqual([]);
+        expect(readAll(place), what).toMatchObject({ right: expected.length, errors: [], wrong: [] });
+      }
+      await rm(place, { recursive: true });
+    }
+    console.info(kind, seen);
+    expect(seen.ended).toBe(0);
+  },
+  300_000,
+);
