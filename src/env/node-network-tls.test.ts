@@ -1,6 +1,7 @@
 /** TLS between peers: who is refused, what both sides are told, and what is no proper end. */
 import net from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseKey, peerSecretOf } from "../core/key.ts";
 import type { Connection, Listener, PeerSecret } from "./host.ts";
 import { patternOf, TestReceiver } from "./network.contract.ts";
 import { makeNodeNetwork, nodeNetwork } from "./node-network.ts";
@@ -69,6 +70,14 @@ afterEach(async () => {
 });
 
 describe("TLS between peers", () => {
+  it("goes by the identity and the key that docs/formats/wire.md has", async () => {
+    await listen(undefined);
+    const derived = peerSecretOf(parseKey("000102030405060708090a0b0c0d0e0f", "test"));
+    expect(derived.identity).toBe("data-putter 42f3274c472f84f1");
+    const psk = "4a807764804018a6f00649f5fa813aca8031108f4aafb48461ee88e985d2862c";
+    expect(Buffer.from(derived.key).toString("hex")).toBe(psk);
+  });
+
   it("another key is WRONG_KEY, and both sides learn whose it is", async () => {
     await listen(secret);
     const failure = { code: "WRONG_KEY", message: expect.stringContaining('here peers 22, there "peers 11"') };
