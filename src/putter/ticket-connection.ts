@@ -4,8 +4,8 @@
  * Frames with consecutive ids are gathered in one buffer, taken apart by the kernel as they arrive; a whole group of
  * them goes to the disk unbuffered. When nothing more has arrived the batch is written as it is, so that a client with
  * one ticket in flight does not wait; only a group that has begun to fill is given a moment. The number of batches under way is bounded, each until its responses are with the
- * system: a client that does not read its answers is not read from either. Where there is no room for so long that the disk
- * plainly cannot keep up, what arrives is answered busy: it waits at its sender, who knows of it, and not here.
+ * system: a client that does not read its answers is not read from either. Where tickets wait for so long that the disk
+ * plainly cannot keep up, what finds no room is answered busy: it waits at its sender, who knows of it, and not here.
  */
 import { messageOf } from "../core/errors.ts";
 import {
@@ -65,10 +65,11 @@ export class TicketConnection implements Receiver {
   /** The last run filled its buffer: more is likely to come. */
   #isStream = false;
   #flushPlanned = false;
-  /** Set while it waits for room. */
+  /** Set while tickets that have arrived wait for room. */
   #noRoomTimer: Timer | undefined;
-  /** It has waited for so long that what comes is refused. */
+  /** They waited for so long that what finds no room at once is refused, until the disk has caught up. */
   #isBusy = false;
+  #hasRefused = false;
   /** When bytes of a long run last arrived, as the clock's `monotonic` says. */
   #bytesAt = Number.NEGATIVE_INFINITY;
   #ended = false;
@@ -84,12 +85,20 @@ export class TicketConnection implements Receiver {
   }
 
   bytes(chunk: Uint8Array): number {
+    // Nothing of its own is on its way, and it stands in no queue: it may wait again.
+    if (this.#isBusy && this.#inFlight === 0 && !this.#waiting) this.#isBusy = false;
     // Refusals cost no buffer, so they are bounded here.
     if (this.#unanswered >= (this.#isBusy ? 2 : 1) * limits.unsavedBatchesMax) {
       this.#noteNoRoom();
       return 0;
     }
-    const bytes = this.#options.kernel.adopt(chunk);
+    const taken = this.#takeChunk(this.#options.kernel.adopt(chunk));
+    if (taken < chunk.length) this.#noteNoRoom();
+    else this.#noteAllTaken();
+    return taken;
+  }
+
+  #takeChunk(bytes: Uint8Array): number {
     let at = 0;
     if (this.#partSize > 0) {
       const taken = this.#completePart(bytes);
@@ -114,7 +123,7 @@ export class TicketConnection implements Receiver {
 
   closed(): void {
     this.#closed = true;
-    this.#noteRoom();
+    this.#noRoomTimer?.cancel();
     // What was received whole is written all the same: it is what the client asked for.
     this.#flush();
     this.#spare?.release();
@@ -149,9 +158,9 @@ export class TicketConnection implements Receiver {
       const taken = this.#gather(rest, count - done) || this.#refuse(rest);
       // Neither continues the run nor is refused: it begins another run.
       if (taken === 0 && !this.#beginRun(readId<TicketId>(rest, 0)!)) {
-        this.#noteNoRoom();
         if (!this.#isBusy) break;
         this.#answer(rest, TicketStatus.busy);
+        this.#hasRefused = true;
         done++;
       }
       done += taken;
@@ -159,7 +168,7 @@ export class TicketConnection implements Receiver {
     return done;
   }
 
-  /** From the first ticket on that there was no room for, until there is some. */
+  /** From the first ticket on that has to wait, until all that has arrived found room. */
   #noteNoRoom(): void {
     if (this.#isBusy || this.#noRoomTimer !== undefined) return;
     const { clock, log } = this.#options.host;
@@ -171,10 +180,11 @@ export class TicketConnection implements Receiver {
     });
   }
 
-  #noteRoom(): void {
+  #noteAllTaken(): void {
     this.#noRoomTimer?.cancel();
     this.#noRoomTimer = undefined;
-    this.#isBusy = false;
+    this.#isBusy = this.#isBusy && this.#hasRefused;
+    this.#hasRefused = false;
   }
 
   /** Adds the frames that continue the gathered run and verify; returns how many. */
@@ -237,7 +247,6 @@ export class TicketConnection implements Receiver {
       return false;
     }
     this.#spare = undefined;
-    this.#noteRoom();
     this.#gathered = { buffer, first, count: 0, countMax: Math.min(toGroup, buffer.ticketCountMax) };
     return true;
   }
