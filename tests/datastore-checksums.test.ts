@@ -136,6 +136,17 @@ describe("a record of the embedded datastore", () => {
     await refused(store.getObject(ids[12]!), "DAMAGED");
     await refused(store.listObjects(undefined, 1_000), "DAMAGED");
     expect((await store.getObject(ids[14]!))?.status).toBe("saved");
+    // Reading all of them goes on behind the damaged ones.
+    const found: string[] = [];
+    let total = 0;
+    for (let from: string | undefined = ""; from !== undefined;) {
+      const { count: some, damages, next } = await store.checkRecords!(from, 50);
+      total += some;
+      found.push(...damages);
+      from = next;
+    }
+    expect(total).toBe(raw.size);
+    expect(found).toEqual([first, second].map((key) => expect.stringContaining(`"${key}" (table object)`) as string));
     await store.close();
   });
 

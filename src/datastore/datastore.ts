@@ -14,6 +14,7 @@
 import type { ObjectId, TicketId } from "../core/ids.ts";
 import type { Run } from "../core/run.ts";
 import type { SnapshotStatus } from "./history.ts";
+import type { RecordsChecked } from "./transaction.ts";
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 export type Attributes = { readonly [name: string]: Json };
@@ -233,6 +234,8 @@ export interface Datastore {
   readonly durabilityGap: string | undefined;
   /** What there is to restore it from; undefined where that is not this program's business. */
   snapshots?(): Promise<SnapshotStatus | undefined>;
+  /** Reads so many records from `from` on, in the order of the store, and says which are not what was written. */
+  checkRecords?(from: string, limit: number): Promise<RecordsChecked>;
   /** Finishes what is under way and lets go of everything. */
   close(): Promise<void>;
 

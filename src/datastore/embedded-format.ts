@@ -16,7 +16,7 @@ export const embeddedFormat = 2;
 /** Whether nothing was ever stored in it. DAMAGED where the record of its format is gone and others are there. */
 export function isUnused(file: LmdbFile, place: string): boolean {
   if (file.get(formatKey) !== undefined) return false;
-  if (file.inspect("", 1, () => undefined) === undefined) return true;
+  if (file.inspect("", 1, () => undefined).count === 0) return true;
   throw new StoreError("DAMAGED", `datastore in ${place} has records, but not the one of its format; ${runbook}`);
 }
 
@@ -105,7 +105,7 @@ export class ChecksumUpgrade {
 /** Where to go on; undefined at the end. Damaged ones stay as they are. */
 function addSome(file: LmdbFile, from: string): string | undefined {
   const unchecked: string[] = [];
-  const last = file.inspect(from, upgradeRecordsMax, (key, found) => {
+  const { last } = file.inspect(from, upgradeRecordsMax, (key, found) => {
     if (found === "unchecked") unchecked.push(key);
   });
   if (unchecked.length > 0) {

@@ -17,7 +17,7 @@ import { History, refuseLost, type SnapshotSettings, type SnapshotStatus } from 
 import { commitKey, restoredKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
 import { checkLmdbFile } from "./lmdb-header.ts";
-import type { Backend, Reader, Transaction } from "./transaction.ts";
+import type { Backend, Reader, RecordsChecked, Transaction } from "./transaction.ts";
 import { TransactionalDatastore } from "./transactional.ts";
 
 export interface EmbeddedOptions {
@@ -125,6 +125,10 @@ class EmbeddedBackend implements Backend {
     }
   }
 
+  async inspect(from: string, limit: number): Promise<RecordsChecked> {
+    return this.read(() => inspectRecords(this.#file, from, limit));
+  }
+
   commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result> {
     return this.#group.commit((transaction) => {
       try {
@@ -212,6 +216,14 @@ class EmbeddedReader implements Backend {
     this.#isClosed = true;
     await this.#file.close();
   }
+}
+
+function inspectRecords(file: LmdbFile, from: string, limit: number): RecordsChecked {
+  const damages: string[] = [];
+  const { last, count } = file.inspect(from, limit, (_key, found) => {
+    if (found !== "unchecked") damages.push(found.message);
+  });
+  return { count, damages, next: last === undefined ? undefined : `${last}\0` };
 }
 
 // ── opening, and what can go wrong ──────────────────────────────────────────────────────────────────────────────────

@@ -91,17 +91,19 @@ export class LmdbFile {
   }
 
   /**
-   * Looks at so many records from `start` on, whatever they hold; the key of the last one, undefined where there is none.
-   * Tells of each that has no checksum, or a wrong one.
+   * Looks at so many records from `start` on, whatever they hold: how many there are, and the key of the last one. Tells of each
+   * that has no checksum, or a wrong one.
    */
   inspect(
     start: string,
     limit: number,
     tell: (key: string, found: "unchecked" | StoreError) => void,
-  ): string | undefined {
+  ): { readonly count: number; readonly last: string | undefined } {
     let last: string | undefined;
+    let count = 0;
     for (const { key } of this.#keys(start, afterAll, limit)) {
       last = key;
+      count++;
       if (key === formatKey) continue;
       try {
         this.#values.open(key);
@@ -111,7 +113,7 @@ export class LmdbFile {
         tell(key, error);
       }
     }
-    return last;
+    return { count, last };
   }
 
   /** With each key, its value is taken: to be opened before the next. */

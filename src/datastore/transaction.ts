@@ -62,6 +62,15 @@ export interface Transaction extends Reader {
   buried(object: number): string | undefined;
 }
 
+/** What some records were found to be. */
+export interface RecordsChecked {
+  readonly count: number;
+  /** What is wrong with each that is damaged. */
+  readonly damages: readonly string[];
+  /** From where to go on; undefined at the end. */
+  readonly next: string | undefined;
+}
+
 /** Runs operations: atomically, and for `commit` durably before it resolves. */
 export interface Backend {
   readonly description: string;
@@ -70,6 +79,8 @@ export interface Backend {
   /** The same without waiting, where nothing is far away. */
   readNow?<Result>(operation: (reader: Reader) => Result): Result;
   commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result>;
+  /** Looks at so many records from `from` on; not there where records have no checksums. */
+  inspect?(from: string, limit: number): Promise<RecordsChecked>;
   /** undefined where nobody takes them. */
   snapshots?(): Promise<SnapshotStatus>;
   close(): Promise<void>;

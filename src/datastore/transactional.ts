@@ -34,7 +34,7 @@ import * as listing from "./listing.ts";
 import * as objects from "./objects.ts";
 import * as registries from "./registries.ts";
 import type { Run } from "../core/run.ts";
-import type { Backend } from "./transaction.ts";
+import type { Backend, RecordsChecked } from "./transaction.ts";
 import * as uploads from "./uploads.ts";
 import * as versions from "./versions.ts";
 
@@ -74,6 +74,10 @@ export class TransactionalDatastore implements Datastore {
 
   async snapshots(): Promise<SnapshotStatus | undefined> {
     return this.#backend.snapshots?.();
+  }
+
+  async checkRecords(from: string, limit: number): Promise<RecordsChecked> {
+    return (await this.#backend.inspect?.(from, limit)) ?? { count: 0, damages: [], next: undefined };
   }
 
   close(): Promise<void> {
