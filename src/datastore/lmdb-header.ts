@@ -4,8 +4,8 @@
  *
  * The first two pages are meta pages; the one with the higher transaction is valid (lmdb's mdb.c, little-endian):
  *
- *   18 flags 2 · 24 magic 4 · 28 version 4 · 48 page size 4 · 48 tree of the free list · 96 tree of the records
- *   in a tree: 6 depth 2 · 32 entries 8 · 40 root 8
+ *   18 flags 2 · 24 magic 4 · 28 version 4 · 40 map size 8 · 48 page size 4 · 48 tree of the free list · 96 tree of the records
+ *   in a tree: 4 flags 2 · 6 depth 2 · 32 entries 8 · 40 root 8
  *   144 last page 8 · 152 transaction 8
  */
 import { messageOf, StoreError } from "../core/errors.ts";
@@ -17,6 +17,9 @@ const magic = 0xbeefc0de;
 const metaSize = 160;
 /** What a page is, at byte 18 of it: P_META and nothing else. */
 const metaFlags = 0x08;
+/** MDB_DATA_VERSION; and MDB_INTEGERKEY, the flags of the free list: those of the records are none. */
+const dataVersion = 2;
+const integerKeys = 0x08;
 const noPage = 0xffff_ffff_ffff_ffffn;
 
 /**
@@ -38,6 +41,8 @@ export async function checkLmdbFile(disk: Disk, path: string, walkSizeMax = page
       if (root !== noPage) await checkPage(file, path, Number(root), meta.pageSize);
     }
     const fullSize = (meta.lastPage + 1) * meta.pageSize;
+    if (fullSize > meta.mapSize)
+      throw damaged(path, `its last page is page ${meta.lastPage}, beyond what can be mapped`);
     // Can be so in a file that is whole, where its last pages are free.
     if (size < fullSize) await file.truncate(fullSize);
     if (fullSize <= walkSizeMax) await walkWhole(file, path, meta, fullSize);
@@ -77,6 +82,7 @@ interface Meta {
   readonly pageSize: number;
   readonly free: Tree;
   readonly records: Tree;
+  readonly mapSize: number;
   readonly lastPage: number;
   readonly transaction: bigint;
 }
@@ -96,6 +102,12 @@ async function readMeta(file: DiskFile, position: number, path: string): Promise
   }
   // LMDB asserts it, and that ends the process.
   if (view.getUint16(18, true) !== metaFlags) throw damaged(path, `the page at byte ${position} is no meta page`);
+  const version = view.getUint32(28, true);
+  if (version !== dataVersion) throw damaged(path, `it says version ${version} of LMDB's format, not ${dataVersion}`);
+  // How it is to be mapped and compared: what this program has always asked for.
+  if (view.getUint16(52, true) !== integerKeys || view.getUint16(100, true) !== 0) {
+    throw damaged(path, `the page at byte ${position} has flags that no database here has`);
+  }
   const pageSize = view.getUint32(48, true);
   if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0) {
     throw damaged(path, `it has pages of ${pageSize} bytes`);
@@ -104,6 +116,7 @@ async function readMeta(file: DiskFile, position: number, path: string): Promise
     pageSize,
     free: readTree(view, 48),
     records: readTree(view, 96),
+    mapSize: Number(view.getBigUint64(40, true)),
     lastPage: Number(view.getBigUint64(144, true)),
     transaction: view.getBigUint64(152, true),
   };

@@ -88,7 +88,9 @@ export async function readKeyFile(file: string): Promise<FoundKey | undefined> {
   }
   try {
     const bytes = Buffer.alloc(1024);
-    const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
+    const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0).catch((error: unknown) => {
+      throw new StoreError("INVALID", `the key file ${file} cannot be read: ${messageOf(error)}`, { cause: error });
+    });
     const key = parseKey(bytes.subarray(0, bytesRead).toString("latin1"), file);
     const { mode } = await handle.stat();
     const open = process.platform !== "win32" && (mode & 0o077) !== 0;

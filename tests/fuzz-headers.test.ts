@@ -1,0 +1,75 @@
+/** Every file below --root changed, one at a time, for a few seconds; for longer in tests/long. */
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { StoreError } from "../src/core/errors.ts";
+import { formatKey } from "../src/core/key.ts";
+import { makeKeyFile, readKeyFile } from "../src/env/node-key-file.ts";
+import { markerName, openDataDirectory } from "../src/volume/data-directory.ts";
+import { type HeaderCase, headerCase, HeaderTarget } from "./support/fuzz-headers.ts";
+import { fuzz, regressions } from "./support/fuzz-run.ts";
+import { Belongings, quietHost } from "./support/store.ts";
+
+const belongings = new Belongings();
+let target: HeaderTarget;
+
+beforeAll(async () => {
+  target = await HeaderTarget.open(belongings);
+});
+afterAll(() => belongings.giveBack());
+
+describe("what was found once", () => {
+  it.each(regressions<HeaderCase>("headers"))("%s", async (_, found) => {
+    await expect(target.check(found)).resolves.toBeUndefined();
+  });
+});
+
+it("a store with any file changed starts and reads right or says what is wrong, or says why it does not start", async () => {
+  expect(await fuzz(4, headerCase, (one) => target.check(one))).toBeGreaterThan(5);
+});
+
+describe("every byte of a small file, each bit of it flipped, and cut off there", () => {
+  /** `read` throws an error of ours that names the file, or tells what it read. */
+  async function everyChange(file: string, read: () => Promise<string>): Promise<Map<string, number>> {
+    const whole = await readFile(file);
+    const outcomes = new Map<string, number>();
+    for (let at = 0; at < whole.length; at++) {
+      for (let bit = 0; bit <= 8; bit++) {
+        const bytes = bit === 8 ? whole.subarray(0, at) : Buffer.from(whole);
+        if (bit < 8) bytes[at]! ^= 1 << bit;
+        await writeFile(file, bytes);
+        const outcome = await read().catch((error: unknown) => {
+          if (!(error instanceof StoreError) || !error.message.includes(file)) throw error;
+          return error.code;
+        });
+        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      }
+    }
+    await writeFile(file, whole);
+    return outcomes;
+  }
+
+  it("of data-putter.json: it is refused by its name, or means the same", async () => {
+    const root = await belongings.directory();
+    const { disk, random } = quietHost;
+    const read = async (): Promise<string> => {
+      const { lock, depth, id } = await openDataDirectory(disk, random, { root, depth: undefined, depthDefault: 2 });
+      await lock.release();
+      return `${depth} ${id}`;
+    };
+    const right = await read();
+    const outcomes = await everyChange(path.join(root, markerName), read);
+    expect([...outcomes.keys()].toSorted()).toEqual([right, "INCOMPATIBLE"].toSorted());
+    // The end of the line, and the name of the check, without which it is one of an earlier version.
+    expect(outcomes.get(right)).toBeLessThan(60);
+  });
+
+  it("of the key: it is refused by its name, or it is another key", async () => {
+    const file = path.join(await belongings.directory(), "key");
+    const key = formatKey((await makeKeyFile(file, quietHost.random))!);
+    const outcomes = await everyChange(file, async () => formatKey((await readKeyFile(file))!.key));
+    expect(outcomes.get("INVALID")).toBeGreaterThan(100);
+    // The end of the line, and a letter that is small or large.
+    expect(outcomes.get(key) ?? 0).toBeLessThan(50);
+  });
+});
