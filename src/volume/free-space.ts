@@ -27,7 +27,9 @@ export class FreeSpace {
     this.#ask();
     const free = Math.max(0, this.#free - this.#taken);
     if (free < this.#reserveSize) {
-      return `${free} bytes are free below ${this.#place}, and ${this.#reserveSize} are kept free`;
+      // As the disk itself says, where that is too little already.
+      const told = this.#free < this.#reserveSize ? this.#free : free;
+      return `${told} bytes are free below ${this.#place}, and ${this.#reserveSize} are kept free`;
     }
     this.#taken += size;
     return undefined;
