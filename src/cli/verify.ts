@@ -12,7 +12,7 @@ export const verify: Command = {
   name: "verify",
   operands: "[OBJECT...]",
   summary: "read and check everything, or some objects; print what is damaged",
-  description: `The router reads each ticket from disk and checks it against its keyed checksum. Each damaged one is a line: object, offset
+  description: `The router reads each record of an embedded datastore, and each ticket from disk, and checks them against their checksums. Each damaged one is a line: object, offset
 in the object, TicketID, kind (absent, corrupt, unreadable), volume, where. After them comes what refers to the damaged
 objects: bucket, key and version, or the part of an upload. The exit code is 1 if anything is damaged.`,
   examples: [
@@ -27,6 +27,8 @@ interface Totals {
   objects: number;
   tickets: number;
   damages: number;
+  /** Of the datastore; not there where none is damaged. */
+  recordDamages?: number;
 }
 
 function runVerify(context: CommandContext): Promise<ExitCode> {
@@ -41,10 +43,15 @@ function runVerify(context: CommandContext): Promise<ExitCode> {
         for (const id of ids) await check(context, client, id, totals);
         if (settings.has("json")) await output.json(totals);
         else {
-          const found = totals.damages === 0 ? "nothing is damaged" : `${plural(totals.damages, "ticket")} damaged`;
+          const records = totals.recordDamages ?? 0;
+          const found =
+            [
+              ...(totals.damages > 0 ? [`${plural(totals.damages, "ticket")} damaged`] : []),
+              ...(records > 0 ? [`${plural(records, "record")} of the datastore damaged`] : []),
+            ].join(", ") || "nothing is damaged";
           note(context, `${plural(totals.objects, "object")}, ${plural(totals.tickets, "ticket")} read: ${found}`);
         }
-        return totals.damages === 0 ? ExitCode.ok : ExitCode.failed;
+        return totals.damages === 0 && totals.recordDamages === undefined ? ExitCode.ok : ExitCode.failed;
       },
       stop,
     ),
@@ -66,6 +73,7 @@ async function check(
       if (part.kind !== "json") continue;
       const told = part.value as VerifyProgress;
       last = told;
+      await showRecords(context, told.recordDamages ?? [], progress, totals);
       await showDamages(context, told.damages, progress);
       await showNames(context, told.names ?? [], progress);
       totals.damages += told.damages.length;
@@ -96,6 +104,21 @@ async function showDamages(
       const { object, offset, ticket, kind, volume, place } = damage;
       await output.line(`object ${object}  offset ${offset}  ticket ${ticket}  ${kind}  volume ${volume} of ${place}`);
     }
+  }
+}
+
+async function showRecords(
+  { settings, output }: CommandContext,
+  damages: readonly string[],
+  progress: Progress,
+  totals: Totals,
+): Promise<void> {
+  if (damages.length === 0) return;
+  progress.clear();
+  totals.recordDamages = (totals.recordDamages ?? 0) + damages.length;
+  for (const damage of damages) {
+    if (settings.has("json")) await output.json({ record: damage });
+    else await output.line(damage);
   }
 }
 

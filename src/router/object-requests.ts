@@ -13,6 +13,7 @@ import { formatId, idCount, type ObjectId } from "../core/ids.ts";
 import { describeVolume } from "../core/layout.ts";
 import * as limits from "../core/limits.ts";
 import type { ObjectRecord, SavedObject } from "../datastore/datastore.ts";
+import type { RecordsChecked } from "../datastore/transaction.ts";
 import type { Log } from "../env/host.ts";
 import { silentLog } from "../env/silent-log.ts";
 import type { Request } from "../wire/message.ts";
@@ -48,6 +49,8 @@ export interface VerifyProgress {
     readonly object: string;
     readonly ticket: string;
   })[];
+  /** At the beginning: what is wrong with records of the datastore. */
+  readonly recordDamages?: readonly string[];
   /** At the end, where something is damaged: what refers to it. */
   readonly names?: readonly (Omit<ObjectName, "object"> & { readonly object: string })[];
 }
@@ -148,6 +151,7 @@ async function verify(router: Router, request: Request, reply: Reply): Promise<v
   if (request.b === 1) {
     await check(await savedObject(router, request.a));
   } else {
+    await checkRecords(router, progress, reply);
     for (let after: ObjectId | undefined; !reply.signal.aborted;) {
       const page = await router.datastore.listObjects(after, limits.pageSizeMax);
       // Composed objects are made of others, which come by themselves.
@@ -160,6 +164,16 @@ async function verify(router: Router, request: Request, reply: Reply): Promise<v
   }
   await tell();
   if (damaged.size > 0) await tellNames(router, damaged, progress, reply);
+}
+
+async function checkRecords(router: Router, progress: VerifyProgress, reply: Reply): Promise<void> {
+  for (let from: string | undefined = ""; from !== undefined && !reply.signal.aborted;) {
+    const checked: RecordsChecked | undefined = await router.datastore.checkRecords?.(from, limits.pageSizeMax);
+    if (checked !== undefined && checked.damages.length > 0) {
+      await reply.json({ ...progress, recordDamages: checked.damages });
+    }
+    from = checked?.next;
+  }
 }
 
 async function tellNames(
