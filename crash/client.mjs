@@ -38,7 +38,8 @@ export class S3Client {
     const request = { head, body, status: everyStatus };
     const connection = await this.#connection();
     const answer = await patiently(connection.send(request), `${method} ${pathname}`, () => connection.close());
-    this.#idle.push(connection);
+    if (/\r\nconnection: *close/i.test(answer.head)) connection.close();
+    else this.#idle.push(connection);
     const header = (name) => new RegExp(`\\r\\n${name}: *([^\\r]*)`, "i").exec(answer.head)?.[1];
     return { status: answer.status, header, body: answer.body ?? Buffer.alloc(0) };
   }

@@ -73,6 +73,8 @@ class SeedRun {
   readonly #judge: Client;
   #stopping = false;
   #workEvents = 0;
+  /** Audits under way. */
+  #auditCount = 0;
   #versions = 0;
   #undecided = 0;
 
@@ -87,6 +89,8 @@ class SeedRun {
       this.#clients.push(new Client(this.#world, `client-${index}`, this.#random.fork(), this.#streams));
     }
     this.#judge = new Client(this.#world, "judge", this.#random.fork(), this.#streams);
+    const auditor = new Client(this.#world, "auditor", this.#random.fork(), this.#streams);
+    this.#world.onSuspicion = () => void this.#audit(auditor);
   }
 
   async run(): Promise<SeedResult> {
@@ -182,6 +186,22 @@ class SeedRun {
     }
   }
 
+  /** Reads everything while things go wrong: what cannot be had now may be asked for again, what is damaged may not be. */
+  async #audit(auditor: Client): Promise<void> {
+    this.#auditCount++;
+    try {
+      for (const { name } of buckets) {
+        for (const version of (await auditor.listVersions(name)) ?? []) {
+          if (version.object !== undefined) await auditor.readVersion(name, version, "mid-run");
+        }
+      }
+    } catch (error) {
+      this.#world.history.violation(`errors: the auditor threw ${(error as Error).stack}`);
+    } finally {
+      this.#auditCount--;
+    }
+  }
+
   // ── when all is well ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Faults end, what was asked for is answered, and every process is started anew: a poisoned one stays so for life. */
@@ -191,7 +211,8 @@ class SeedRun {
     world.heal();
     await this.#until("clients are answered", () => {
       const busy = this.#clients.filter(({ doing }) => doing !== "");
-      return busy.length === 0 ? undefined : busy.map(({ name, doing }) => `${name}: ${doing}`).join(", ");
+      if (busy.length > 0) return busy.map(({ name, doing }) => `${name}: ${doing}`).join(", ");
+      return this.#auditCount === 0 ? undefined : "the auditor reads";
     });
     for (const process of world.processes) {
       if (this.#random.chance(0.5)) process.kill();

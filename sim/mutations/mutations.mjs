@@ -209,8 +209,8 @@ export const mutations = [
   },
   {
     name: "files of a volume that cannot be opened as a whole stay open",
-    file: "src/volume/volume-store.ts",
-    from: "      await Promise.allSettled(opened.map((file) => file.close()));\n",
+    file: "src/volume/volume-files.ts",
+    from: "    await Promise.allSettled(opened.map((file) => file.close()));\n",
     to: "",
   },
   {
@@ -288,8 +288,8 @@ export const mutations = [
   {
     name: "a commit that was refused leaves behind what it had changed before",
     file: "src/datastore/group-commit.ts",
-    from: "          if (transaction.changeCount !== changeCount) throw new SpoiledGroup(index, error);\n",
-    to: "          if (transaction.changeCount < changeCount) throw new SpoiledGroup(index, error);\n",
+    from: "    if (transaction.changeCount !== changeCount) throw new SpoiledGroup(index, error);\n",
+    to: "    if (transaction.changeCount < changeCount) throw new SpoiledGroup(index, error);\n",
   },
   {
     name: "a page that ends one entry before the end says that nothing follows",

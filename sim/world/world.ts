@@ -49,6 +49,8 @@ export class World {
   readonly rates: FaultRates;
   readonly faultCounts = new Map<FaultKind, number>();
   readonly coverage = new Coverage();
+  /** Called when something may have been lost a moment ago that others would soon overwrite. */
+  onSuspicion: () => void = () => undefined;
   readonly routers: RouterProcess[] = [];
   readonly putters: PutterProcess[] = [];
   readonly store: SimulatedStore;
@@ -254,9 +256,9 @@ export class World {
     this.coverage.note("fault", kind);
     this.trace.add(machine.name, `fault: ${kind}`);
     const fails = (operation: "sync" | "read" | "write", path: RegExp): void => {
-      const lateMs = operation === "sync" && random.chance(0.5) ? random.between(10, 2_000) : 0;
+      const lateMs = operation === "sync" && random.chance(0.8) ? random.between(100, 2_000) : 0;
       const onStrike = operation === "sync" ? (): void => this.#afterFailedSync(process) : undefined;
-      const fault = { operation, path, code: "EIO", count: random.pick([1, 1, 2, 4]), lateMs };
+      const fault = { operation, path, code: "EIO", count: random.pick([1, 1, 1, 2, 4]), lateMs };
       disk.faults.push(onStrike === undefined ? fault : { ...fault, onStrike });
       // A disk that fails takes its time.
       if (operation === "sync" || random.chance(0.5)) return;
@@ -338,8 +340,10 @@ export class World {
     const { clock } = this.simulation;
     const point = this.random.fraction();
     const delayMs = this.random.fraction() * 400;
-    if (point < 0.4) clock.after(delayMs, () => process.machine.disk.dropCaches());
-    else if (point < 0.7) clock.after(delayMs, () => this.#isHealthy || process.cutPower());
+    if (point < 0.6) clock.after(delayMs, () => process.machine.disk.dropCaches());
+    else if (point < 0.9) clock.after(delayMs, () => this.#isHealthy || process.cutPower());
+    else return;
+    clock.after(delayMs + this.random.between(10, 2_000), () => this.#isHealthy || this.onSuspicion());
   }
 
   #moveClock(machine: SimulatedMachine): void {
