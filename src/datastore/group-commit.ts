@@ -7,7 +7,12 @@ import type { Clock } from "../env/host.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** Operations in one commit; further ones wait for the next. */
-const groupSizeMax = 512;
+export const groupSizeMax = 512;
+/**
+ * A commit that has so many changes takes no further operation: LMDB's list of free pages is not sound in the largest ones
+ * (docs/decisions/0002). One operation may have more, and is then alone.
+ */
+export const groupChangesMax = 2_000;
 /** Operations that wait; further ones are answered BUSY. */
 const groupQueueMax = 65_536;
 
@@ -86,6 +91,7 @@ export class GroupCommit {
           if ("error" in outcome) group[index]!.reject(outcome.error);
           else group[index]!.resolve(outcome.result);
         }
+        this.#waiting = [...group.slice(outcomes.length), ...this.#waiting];
         return;
       } catch (error) {
         if (!(error instanceof SpoiledGroup)) {
@@ -98,19 +104,31 @@ export class GroupCommit {
     }
   }
 
+  /** Outcomes of as many as one commit takes. */
   #attempt(group: readonly Waiting[]): Outcome[] {
     let outcomes: Outcome[] = [];
     this.#store.transact((transaction) => {
-      outcomes = group.map(({ operation }, index) => {
-        const changeCount = transaction.changeCount;
-        try {
-          return { result: operation(transaction) };
-        } catch (error) {
-          if (transaction.changeCount !== changeCount) throw new SpoiledGroup(index, error);
-          return { error };
-        }
-      });
+      outcomes = [];
+      const changesBefore = transaction.changeCount;
+      for (const [index, { operation }] of group.entries()) {
+        if (transaction.changeCount - changesBefore >= groupChangesMax) break;
+        outcomes.push(outcomeOf(operation, transaction, index));
+      }
     });
     return outcomes;
+  }
+}
+
+function outcomeOf(
+  operation: Waiting["operation"],
+  transaction: Transaction & { readonly changeCount: number },
+  index: number,
+): Outcome {
+  const { changeCount } = transaction;
+  try {
+    return { result: operation(transaction) };
+  } catch (error) {
+    if (transaction.changeCount !== changeCount) throw new SpoiledGroup(index, error);
+    return { error };
   }
 }
