@@ -500,6 +500,23 @@ describe("reclaiming", () => {
     expect(await router.datastore.getVolume(0)).toMatchObject({ sealed: false, liveCount: writer.ticketCount });
   });
 
+  it("retires a volume that is mostly dead although somebody always writes to it", async () => {
+    const running = await belongings.router({ root: await belongings.directory(), reclaim: settings });
+    const { router } = running;
+    const id = objectOf(await sendStream(running.streamPort, patternOf(6 * megabyte, 1)));
+    const writer = await router.openWriter();
+    const bytes = patternOf(megabyte, 2);
+    for (let at = writer.offer(bytes); at < bytes.length; at += writer.offer(bytes.subarray(at))) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await eventually(() => writer.writeCount > 0);
+    const client = await belongings.requests(running.responsePort);
+    await client.askJson("remove", { a: parseId<ObjectId>(id)! });
+    await router.reclaimer.runOnce();
+    expect(await router.datastore.getVolume(0)).toMatchObject({ sealed: true });
+    await writer.finish(standalone, {});
+  });
+
   it("frees what was removed after a restart, although nothing is written any more", async () => {
     const root = await belongings.directory();
     const first = await belongings.router({ root, reclaim: settings });

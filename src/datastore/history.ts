@@ -82,6 +82,7 @@ export class History {
   #isStopped = false;
   #isSoon = false;
   #spaceAskedAt = Number.NEGATIVE_INFINITY;
+  #watching: Promise<void> | undefined;
   #lastError: string | undefined;
 
   private constructor(options: HistoryOptions, journal: Journal, commit: number, snapshotCommit: number | undefined) {
@@ -128,7 +129,7 @@ export class History {
     const { disk, directory, clock, log } = this.#options;
     if (this.#journal.isBroken || clock.monotonic() - this.#spaceAskedAt < limits.spaceCheckMs) return;
     this.#spaceAskedAt = clock.monotonic();
-    void (async () => {
+    this.#watching = (async () => {
       try {
         if ((await disk.freeSpace(directory)) >= limits.journalSpaceReserveSize || this.#running !== undefined) return;
         // Older snapshots go first, and what of the journals only they need.
@@ -165,6 +166,7 @@ export class History {
     this.#isStopped = true;
     this.#timer?.cancel();
     await this.#running;
+    await this.#watching;
     await this.#journal.close(this.#commit);
   }
 

@@ -349,7 +349,7 @@ export class ObjectWriter {
 
   #use(reservation: Reservation): void {
     this.#reservation = reservation;
-    if (this.#leases.has(reservation.lease)) this.#options.allocator.done(reservation.lease);
+    if (this.#leases.has(reservation.lease)) this.#options.allocator.joined(reservation.lease);
     else this.#leases.add(reservation.lease);
   }
 

@@ -32,6 +32,8 @@ export interface TicketLease {
   cursor: number;
   readonly end: number;
   users: number;
+  /** How many tickets each of them took, the first one first. */
+  readonly held: number[];
   /** Nothing more is handed out of it. */
   retired: boolean;
 }
@@ -61,8 +63,8 @@ export class TicketAllocator {
   }
 
   /**
-   * This router's open leases in a volume, and how many of their tickets are not settled yet: not handed out, or of a
-   * lease that somebody is still writing with.
+   * This router's open leases in a volume, and about how many of their tickets are not settled yet: not handed out, or
+   * in the hands of those who write. (Not all of a lease that somebody writes with: somebody always does, if only to be refused.)
    */
   openIn(volume: number): { leases: number; unsettledCount: number } {
     let leases = 0;
@@ -70,7 +72,7 @@ export class TicketAllocator {
     for (const lease of this.#leases) {
       if (lease.volume !== volume) continue;
       leases++;
-      unsettledCount += lease.users > 0 ? lease.lease.count : lease.end - lease.cursor;
+      unsettledCount += lease.held.reduce((sum, count) => sum + count, lease.end - lease.cursor);
     }
     return { leases, unsettledCount };
   }
@@ -112,7 +114,16 @@ export class TicketAllocator {
   /** A writer that took tickets of this lease has come to its end. */
   done(lease: TicketLease): void {
     lease.users--;
+    // As if they ended in the order in which they began: it is but an estimate.
+    lease.held.shift();
     this.#endIfUnused(lease);
+  }
+
+  /** Whoever took tickets of this lease last is a user of it already, and counts once. */
+  joined(lease: TicketLease): void {
+    lease.users--;
+    const count = lease.held.pop() ?? 0;
+    lease.held.push((lease.held.pop() ?? 0) + count);
   }
 
   /** Hands out nothing more in this volume, now and in future; its leases end when their users are done. */
@@ -153,6 +164,7 @@ export class TicketAllocator {
     const reservation = { next: lease.cursor, end, lease };
     lease.cursor = end;
     lease.users++;
+    lease.held.push(end - reservation.next);
     const left = lease.end - end;
     if (left < lease.lease.count / 2 && this.#ahead === undefined && this.#fetching === undefined) {
       this.#fetch().catch((error: unknown) => this.#options.onError("leasing tickets ahead failed", error));
@@ -174,6 +186,7 @@ export class TicketAllocator {
       cursor: lease.first,
       end: lease.first + lease.count,
       users: 0,
+      held: [],
       retired: false,
     };
     this.#leases.add(fetched);
@@ -187,6 +200,7 @@ export class TicketAllocator {
     const end = Math.min(range.end, range.next + count);
     const taken = { next: range.next, end, lease: range.lease };
     range.lease.users++;
+    range.lease.held.push(end - range.next);
     range.next = end;
     if (range.next === range.end) this.#free.pop();
     return taken;
