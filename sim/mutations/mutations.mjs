@@ -208,12 +208,6 @@ export const mutations = [
     to: "  if (work.length > 0) return Promise.all(work);\n  const values: Value[] = [];\n",
   },
   {
-    name: "files of a volume that cannot be opened as a whole stay open",
-    file: "src/volume/volume-files.ts",
-    from: "    await Promise.allSettled(opened.map((file) => file.close()));\n",
-    to: "",
-  },
-  {
     name: "responses are matched to the wrong tickets: in order of sending, whatever they say",
     file: ticketClient,
     from: "const offset = ticket - batch.first;",
@@ -230,12 +224,6 @@ export const mutations = [
     file: "src/router/ticket-allocator.ts",
     from: "const inUse = lease === this.#current || lease === this.#ahead || lease.users > 0 || !this.#leases.has(lease);",
     to: "const inUse = lease === this.#current || lease === this.#ahead || !this.#leases.has(lease);",
-  },
-  {
-    name: "a stream whose client is gone in the middle is kept all the same",
-    file: "src/router/stream-port.ts",
-    from: '    void this.#writer?.abort(new StoreError("ABORTED", "the client went away before the end of its object"));',
-    to: "    void this.#finish();",
   },
   {
     name: "reclaiming cuts a volume off one slot too early",
@@ -284,12 +272,6 @@ export const mutations = [
     file: uploads,
     from: "      addReference(tx, leaf, stored);\n",
     to: "",
-  },
-  {
-    name: "a commit that was refused leaves behind what it had changed before",
-    file: "src/datastore/group-commit.ts",
-    from: "    if (transaction.changeCount !== changeCount) throw new SpoiledGroup(index, error);\n",
-    to: "    if (transaction.changeCount < changeCount) throw new SpoiledGroup(index, error);\n",
   },
   {
     name: "a page that ends one entry before the end says that nothing follows",
