@@ -111,6 +111,9 @@ class Workers {
     }));
     const { descriptor } = directory.lock;
     const inherited = descriptor === undefined ? [] : [descriptor];
+    // The workers accept by themselves: a connection that the primary hands to one that dies just then would stay open for
+    // ever, and nobody would answer it.
+    cluster.schedulingPolicy = cluster.SCHED_NONE;
     cluster.setupPrimary({ stdio: ["inherit", "inherit", "inherit", "ipc", ...inherited] });
   }
 
