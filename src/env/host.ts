@@ -136,6 +136,8 @@ export interface Connection {
   resume(): void;
   /** Resolves when the system has taken the bytes (they may be changed then); rejects when it never will. */
   write(bytes: Uint8Array): Promise<void>;
+  /** As `write`, without a promise where the system has taken them at once. Where it is not there, `write` is all there is. */
+  writeNow?(bytes: Uint8Array): Promise<void> | undefined;
   /** Sends what was written, then the end. */
   end(): Promise<void>;
   /** At once, in both directions. */

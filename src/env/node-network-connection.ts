@@ -105,6 +105,17 @@ export class NodeConnection implements Connection {
     });
   }
 
+  writeNow(bytes: Uint8Array): Promise<void> | undefined {
+    const socket = this.#socket!;
+    let settle: ((error: Error | null | undefined) => void) | undefined;
+    // It is called in another turn, even where all was taken in this one.
+    socket.write(bytes, (error) => settle?.(error));
+    if (socket.writableLength === 0 && socket.writable) return undefined;
+    return new Promise((resolve, reject) => {
+      settle = (error) => (error ? reject(this.#error ?? error) : resolve());
+    });
+  }
+
   end(): Promise<void> {
     return new Promise((resolve) => {
       if (this.#socket!.destroyed) resolve();

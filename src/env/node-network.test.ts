@@ -133,6 +133,39 @@ describe("Node's network", () => {
     await listener.close();
   });
 
+  it("what is written at once is with the system or has a promise, comes in order, and is refused when it is over", async () => {
+    const receiver = new TestReceiver(Number.MAX_SAFE_INTEGER, later);
+    let accepted!: () => void;
+    const isAccepted = new Promise<void>((resolve) => (accepted = resolve));
+    const memory = { receiveBuffer: new Uint8Array(65_536), connectionsMax: 1, waitingSizeMax: 1_000_000 };
+    const listener = await nodeNetwork.listen({ host: "127.0.0.1", port: 0, ...memory }, (connection) => {
+      receiver.connection = connection;
+      accepted();
+    });
+    const where = { host: "127.0.0.1", port: listener.port, timeoutMs: 10_000 };
+    const near = await nodeNetwork.connect({ ...where, receiveBuffer: new Uint8Array(10) });
+    near.start(new TestReceiver(0, later));
+    await isAccepted;
+    const small = patternOf(1000);
+    const large = patternOf(1_048_576);
+    // Nobody reads yet: the system takes the first ones at once, and not without end.
+    const sent: Uint8Array[] = [small];
+    expect(near.writeNow!(small)).toBeUndefined();
+    let writing: Promise<void> | undefined;
+    while (writing === undefined) writing = near.writeNow!((sent.push(large), large));
+    const last = near.writeNow!((sent.push(small), small));
+    expect(last).toBeInstanceOf(Promise);
+    receiver.connection!.start(receiver);
+    await Promise.all([writing, last]);
+    await near.end();
+    while (!receiver.calls.includes("end")) await new Promise<void>((resolve) => later(resolve));
+    expect(receiver.received.equals(Buffer.concat(sent))).toBe(true);
+    near.destroy();
+    await expect(near.writeNow!(small)).rejects.toThrow(/./);
+    receiver.connection!.destroy();
+    await listener.close();
+  });
+
   it.runIf(process.platform === "linux").each([
     ["in place", nodeNetwork],
     ["by data events", byData],

@@ -246,18 +246,24 @@ export class HttpConnection implements Receiver, ExchangePlace {
   }
 
   write(bytes: Uint8Array): void {
-    void this.send(bytes).catch(ignore);
+    void this.send(bytes)?.catch(ignore);
   }
 
-  /** Resolves when the system has taken the bytes. */
-  async send(bytes: Uint8Array): Promise<void> {
+  /** Resolves when the system has taken the bytes; undefined where it has at once. */
+  send(bytes: Uint8Array): Promise<void> | undefined {
+    const connection = this.#connection;
     if (this.#unsentSize === 0) this.#movedAt = this.#shared.monotonic();
-    this.#unsentSize += bytes.length;
+    const writing = connection.writeNow === undefined ? connection.write(bytes) : connection.writeNow(bytes);
+    return writing === undefined ? undefined : this.#sent(writing, bytes.length);
+  }
+
+  async #sent(writing: Promise<void>, size: number): Promise<void> {
+    this.#unsentSize += size;
     try {
-      await this.#connection.write(bytes);
+      await writing;
       this.#movedAt = this.#shared.monotonic();
     } finally {
-      this.#unsentSize -= bytes.length;
+      this.#unsentSize -= size;
       // Requests that were sent ahead wait for this.
       if (this.#unsentSize === 0 && this.#state === "head") this.resume();
     }

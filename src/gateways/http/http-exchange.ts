@@ -15,8 +15,8 @@ export interface ExchangePlace extends BodySource {
   isLast(head: RequestHead): boolean;
   /** Head and, where it is at hand, body. Throws where a header cannot be sent; nothing was sent then. */
   sendHead(answer: HttpAnswer, isLast: boolean, hasBody: boolean): void;
-  /** Resolves when the system has taken the bytes. */
-  send(bytes: Uint8Array): Promise<void>;
+  /** Resolves when the system has taken the bytes; undefined where it has at once. */
+  send(bytes: Uint8Array): Promise<void> | undefined;
   /** The request is answered. */
   done(isLast: boolean): void;
   destroy(): void;
@@ -162,6 +162,11 @@ export class Exchange implements HttpRequest {
       piece.release();
       return;
     }
+    const sending = this.#connection.send(piece.bytes);
+    if (sending === undefined) {
+      piece.release();
+      return;
+    }
     this.#flying.push(piece);
     const sent = (): void => {
       if (this.#isGone) return;
@@ -169,7 +174,7 @@ export class Exchange implements HttpRequest {
       this.#flying.shift()?.release();
       this.#wake?.();
     };
-    this.#connection.send(piece.bytes).then(sent, () => {
+    sending.then(sent, () => {
       this.#isBroken = true;
       this.#connection.destroy();
       sent();

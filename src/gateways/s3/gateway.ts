@@ -71,7 +71,8 @@ export class S3Gateway {
     if (state.bucket?.attributes.cors !== undefined && state.request !== undefined) {
       Object.assign(headers, corsHeaders(state.bucket, state.request));
     }
-    const finished = { ...answer, headers };
+    const { status, body } = answer;
+    const finished: HttpAnswer = body === undefined ? { status, headers } : { status, headers, body };
     this.#observe(state, finished, code, began);
     return finished;
   }
