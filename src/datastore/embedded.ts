@@ -90,6 +90,8 @@ class EmbeddedBackend implements Backend {
   /** The number of the last one that changed something. */
   #commit: number;
   #isClosed = false;
+  /** Attempts to commit, whatever became of them. */
+  #attempts = 0;
   /** Said once, not for every group that fails for the same reason. */
   #lastFailure: StoreError["code"] | undefined;
 
@@ -110,6 +112,10 @@ class EmbeddedBackend implements Backend {
     this.#reader = new EmbeddedTransaction(file, false);
     if (history !== undefined) this.snapshots = () => history.status();
     this.#group = new GroupCommit({ transact: (body) => this.#transact(body) }, clock);
+  }
+
+  get generation(): number {
+    return this.#attempts;
   }
 
   async read<Result>(operation: (reader: Reader) => Result): Promise<Result> {
@@ -152,6 +158,7 @@ class EmbeddedBackend implements Backend {
 
   #transact(body: (transaction: EmbeddedTransaction) => void): void {
     this.#breaker.check();
+    this.#attempts++;
     try {
       const transaction = new EmbeddedTransaction(this.#file, true);
       const commit = this.#commit + 1;

@@ -78,6 +78,8 @@ export interface Backend {
   read<Result>(operation: (reader: Reader) => Result): Promise<Result>;
   /** The same without waiting, where nothing is far away. */
   readNow?<Result>(operation: (reader: Reader) => Result): Result;
+  /** While it stays the same, so does everything that is read; undefined where others commit, too. */
+  readonly generation?: number;
   commit<Result>(operation: (transaction: Transaction) => Result): Promise<Result>;
   /** Looks at so many records from `from` on; not there where records have no checksums. */
   inspect?(from: string, limit: number): Promise<RecordsChecked>;

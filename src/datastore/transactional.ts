@@ -47,7 +47,7 @@ export class TransactionalDatastore implements Datastore {
   private constructor(backend: Backend, clock: Clock) {
     this.#backend = backend;
     this.#clock = clock;
-    if (backend.readNow !== undefined) this.now = readsNow(backend.readNow.bind(backend), this.#buckets);
+    if (backend.readNow !== undefined) this.now = readsNow(backend, backend.readNow.bind(backend), this.#buckets);
   }
 
   static async open(backend: Backend, clock: Clock, log: Log): Promise<Datastore> {
@@ -147,7 +147,7 @@ export class TransactionalDatastore implements Datastore {
   }
 
   getBucket(name: string): Promise<BucketRecord | undefined> {
-    return this.#backend.read((reader) => this.#buckets.get(reader, name));
+    return this.#backend.read((reader) => this.#buckets.get(reader, name, this.#backend.generation));
   }
 
   listBuckets(): Promise<BucketRecord[]> {
@@ -300,9 +300,9 @@ export class TransactionalDatastore implements Datastore {
   }
 }
 
-function readsNow(read: NonNullable<Backend["readNow"]>, cache: BucketCache): ReadsNow {
+function readsNow(backend: Backend, read: NonNullable<Backend["readNow"]>, cache: BucketCache): ReadsNow {
   return {
-    getBucket: (name) => read((reader) => cache.get(reader, name)),
+    getBucket: (name) => read((reader) => cache.get(reader, name, backend.generation)),
     getVersion: (bucket, key, version) => read((reader) => versions.getVersion(reader, bucket, key, version)),
     getObject: (id) => read((reader) => objects.getObject(reader, id)),
   };
