@@ -203,9 +203,12 @@ export class RequestConnection implements Receiver {
     session.set(body);
     session.set(own, 8);
     const greeting = { ...this.#options.greeting(), session: Buffer.from(own).toString("hex") };
-    await this.#write(encodeJsonAnswer(this.#options.kernel, noSession, "json", request.number, greeting));
-    await this.#write(encodeEnd(this.#options.kernel, noSession, request.number));
+    const { kernel } = this.#options;
+    const told = encodeJsonAnswer(kernel, noSession, "json", request.number, greeting);
+    const answer = Buffer.concat([told, encodeEnd(kernel, noSession, request.number)]);
+    // Not after the write: the next request can be here before it is known that the client has this.
     this.#session = session;
+    await this.#write(answer);
   }
 
   async #writeTickets(number: number, tickets: TicketsAnswer, buffer: TicketBuffer): Promise<void> {

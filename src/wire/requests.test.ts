@@ -7,7 +7,7 @@ import type { TicketId } from "../core/ids.ts";
 import { Kernel } from "../core/kernel.ts";
 import { fingerprintOf, parseKey } from "../core/key.ts";
 import * as limits from "../core/limits.ts";
-import type { Connection, Host } from "../env/host.ts";
+import { type Connection, delay, type Host } from "../env/host.ts";
 import { openSortedPort, type Port } from "./connection-sorter.ts";
 import { encodeRequest, noSession, protocolVersion } from "./message.ts";
 import { RequestClient } from "./request-client.ts";
@@ -58,12 +58,16 @@ beforeEach(async () => {
   client = simulation.machine("client").start();
   handled = [];
   clients = [];
-  port = await openSortedPort({
-    host: server,
+  port = await openPort(server, 7000);
+});
+
+const openPort = (host: Host, number: number): Promise<Port> =>
+  openSortedPort({
+    host,
     kernel,
     bind: "server",
-    port: 7000,
-    requests: { host: server, kernel, fingerprint: fingerprintOf(key), greeting: () => ({ role: "test" }), handle },
+    port: number,
+    requests: { host, kernel, fingerprint: fingerprintOf(key), greeting: () => ({ role: "test" }), handle },
     frames: (connection) => ({
       working: false,
       bytes: (chunk) => chunk.length,
@@ -71,7 +75,6 @@ beforeEach(async () => {
       closed: () => undefined,
     }),
   });
-});
 
 afterEach(async () => {
   for (const one of clients) one.close();
@@ -79,9 +82,15 @@ afterEach(async () => {
   await simulation.clock.run(closed);
 });
 
-async function connect(options: { answerTimeoutMs?: number; withKey?: typeof key } = {}): Promise<RequestClient> {
-  const { withKey = key, ...rest } = options;
-  const address = { host: "server", port: 7000 };
+interface ConnectChoice {
+  readonly answerTimeoutMs?: number;
+  readonly withKey?: typeof key;
+  readonly at?: number;
+}
+
+async function connect(options: ConnectChoice = {}): Promise<RequestClient> {
+  const { withKey = key, at = 7000, ...rest } = options;
+  const address = { host: "server", port: at };
   const used = withKey === key ? clientKernel : new Kernel(withKey, arena);
   const connected = await simulation.clock.run(
     RequestClient.connect({ host: client, kernel: used, fingerprint: fingerprintOf(withKey), address, ...rest }),
@@ -91,6 +100,30 @@ async function connect(options: { answerTimeoutMs?: number; withKey?: typeof key
 }
 
 const text = (value: string): Uint8Array => new Uint8Array(Buffer.from(value, "latin1"));
+
+/** Bytes go at once, but that they have gone is known only later, as over TLS. */
+function knownLate(host: Host, delayMs: number): Host {
+  const late = (connection: Connection): Connection => ({
+    remoteHost: connection.remoteHost,
+    remotePort: connection.remotePort,
+    start: (receiver) => connection.start(receiver),
+    resume: () => connection.resume(),
+    write: async (bytes) => {
+      await connection.write(bytes);
+      await delay(host.clock, delayMs);
+    },
+    end: () => connection.end(),
+    destroy: () => connection.destroy(),
+  });
+  const { network } = host;
+  return {
+    ...host,
+    network: {
+      connect: (options) => network.connect(options),
+      listen: (options, accept) => network.listen(options, (connection) => accept(late(connection))),
+    },
+  };
+}
 
 /** A bare connection, and what came back on it. */
 async function bare(): Promise<{ connection: Connection; received: () => Buffer; closed: () => boolean }> {
@@ -118,6 +151,13 @@ describe("requests", () => {
       const body = text("x".repeat(turn * 1000));
       expect(await simulation.clock.run(asking.askJson("echo", {}, body))).toBe("x".repeat(turn * 1000));
     }
+  });
+
+  it("may come before the server knows that its greeting has gone", async () => {
+    const late = await openPort(knownLate(server, 5_000), 7001);
+    const asked = (await connect({ at: 7001 })).askJson("echo", {}, text("early"));
+    expect(await simulation.clock.run(asked)).toBe("early");
+    await simulation.clock.run(late.close());
   });
 
   it("for tickets fill the memory that was given", async () => {
