@@ -71,7 +71,7 @@ export async function startServer(machine: Host, config: ServerConfig): Promise<
         peersRow(config),
         ["durability", describeDurability(durability, undefined)],
         ["key fingerprint", fingerprint],
-        ["try it", `data-putter loopback --port ${port} --count 100000`],
+        ["try it", `data-putter loopback --port ${port} --count 100000${config.peerTls === true ? " --peer-tls" : ""}`],
       ],
       close: () => (closing ??= close()),
     };

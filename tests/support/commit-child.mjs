@@ -13,7 +13,7 @@ const { nodeClock } = await import(pathToFileURL(`${compiled}/env/node-clock.js`
 
 // What waits for a failed disk waits for one turn.
 const after = (_delayMs, call) => {
-  const timer = setImmediate(call);
+  const timer = setImmediate(() => call());
   return { cancel: () => clearImmediate(timer) };
 };
 const clock = { ...nodeClock, after };

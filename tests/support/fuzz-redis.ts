@@ -268,7 +268,7 @@ export class RedisTarget {
     // It works again by itself, with the same datastore.
     await this.#repeated(() => this.#through.getBucket("bucket"));
     // What was sent before the connection broke may be on its way still.
-    await nodeDelay(2);
+    await nodeDelay(10);
     await this.#settle();
     await this.#unhandled.check();
   }
@@ -285,6 +285,7 @@ export class RedisTarget {
         });
       case "delete":
         return this.#write(this.#files, `file ${step.key}`, undefined, async () => {
+          this.#bytesMin -= 1_000;
           await this.#through.deleteFile("bucket", `file ${step.key}`, now);
         });
       case "entry":
