@@ -13,6 +13,7 @@ import { placement } from "../src/router/ticket-allocator.ts";
 import { objectOf, sendStream, TestSocket } from "./support/sockets.ts";
 import { Belongings, eventually, getObject, patternOf, quietHost, sameBytes, savedObject } from "./support/store.ts";
 import { systemError, withDisk } from "./support/wrapped-disk.ts";
+import { watched, withAccepted } from "./support/wrapped-network.ts";
 
 const belongings = new Belongings();
 afterEach(() => belongings.giveBack());
@@ -598,12 +599,14 @@ describe("reclaiming", () => {
 describe("a router that closes", () => {
   it("answers what was whole, tells the others, and keeps nothing half", async () => {
     const root = await belongings.directory();
-    const running = await belongings.router({ root });
+    let endCount = 0;
+    const host = withAccepted(quietHost, (one) => watched(one, (what) => (endCount += what === "end" ? 1 : 0)));
+    const running = await belongings.router({ root }, host);
     const [half, idle] = await Promise.all([1, 2].map(() => TestSocket.connect(running.streamPort)));
     await half!.write(patternOf(megabyte, 1));
     await eventually(async () => (await running.router.list(undefined, 10)).length === 1);
     const whole = sendStream(running.streamPort, patternOf(3000, 2));
-    await eventually(async () => (await running.router.list(undefined, 10)).length === 2);
+    await eventually(async () => endCount === 1);
     await running.close();
     expect(await whole).toBe("OBJECT 1 WRITTEN OK\n");
     expect((await half!.rest()).toString()).toBe("ERROR the router is closing\n");

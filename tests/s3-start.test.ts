@@ -1,9 +1,10 @@
 /** The first moments of an S3 port: whoever asks before root's key is known waits for it, and is not told that there is none. */
 import { afterEach, expect, test } from "vitest";
-import type { Connection, Host, Network } from "../src/env/host.ts";
+import type { Host, Network } from "../src/env/host.ts";
 import { freePort } from "./support/program.ts";
 import { signHeader } from "./support/s3-signer.ts";
 import { Belongings, quietHost } from "./support/store.ts";
+import { watched, withAccepted } from "./support/wrapped-network.ts";
 
 const belongings = new Belongings();
 afterEach(() => belongings.giveBack());
@@ -14,20 +15,18 @@ test("who asks before root's key is known waits, and is answered", async () => {
   const port = await freePort();
   let answered: Promise<number> | undefined;
   let wasEarly = false;
+  let arrive!: () => void;
+  const arrived = new Promise<void>((resolve) => (arrive = resolve));
+  const told = withAccepted(quietHost, (one, at) => (at === port ? watched(one, arrive) : one));
   /** The port opens, a request is there in full, and only then does the start go on. */
   const network: Network = {
-    connect: (options) => quietHost.network.connect(options),
+    connect: (options) => told.network.connect(options),
     listen: async (options, accept) => {
-      let arrive!: () => void;
-      const arrived = new Promise<void>((resolve) => (arrive = resolve));
-      const told = (connection: Connection): Connection => watched(connection, arrive);
-      const isS3 = options.port === port;
-      const listener = await quietHost.network.listen(options, isS3 ? (one) => accept(told(one)) : accept);
-      if (isS3) {
-        answered = listBuckets(port);
-        await arrived;
-        wasEarly = true;
-      }
+      const listener = await told.network.listen(options, accept);
+      if (options.port !== port) return listener;
+      answered = listBuckets(port);
+      await arrived;
+      wasEarly = true;
       return listener;
     },
   };
@@ -41,26 +40,4 @@ async function listBuckets(port: number): Promise<number> {
   const { url, headers } = signHeader(keys, { method: "GET", url: `http://127.0.0.1:${port}/` });
   const { host: _, ...rest } = headers;
   return (await fetch(url, { headers: rest })).status;
-}
-
-/** Calls once the first bytes were received. */
-function watched(connection: Connection, call: () => void): Connection {
-  return {
-    remoteHost: connection.remoteHost,
-    remotePort: connection.remotePort,
-    start: (receiver) =>
-      connection.start({
-        bytes: (chunk) => {
-          const taken = receiver.bytes(chunk);
-          call();
-          return taken;
-        },
-        end: () => receiver.end(),
-        closed: (error) => receiver.closed(error),
-      }),
-    resume: () => connection.resume(),
-    write: (bytes) => connection.write(bytes),
-    end: () => connection.end(),
-    destroy: () => connection.destroy(),
-  };
 }

@@ -1,5 +1,6 @@
 /** The asking and the answering side on a network that delays and cuts bytes anywhere, and somebody in between. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { withAccepted, wrapped } from "../../tests/support/wrapped-network.ts";
 import { Simulation, type SimulatedHost } from "../../sim/simulated-host.ts";
 import { StoreError } from "../core/errors.ts";
 import { ticketDataSize } from "../core/frame.ts";
@@ -103,26 +104,13 @@ const text = (value: string): Uint8Array => new Uint8Array(Buffer.from(value, "l
 
 /** Bytes go at once, but that they have gone is known only later, as over TLS. */
 function knownLate(host: Host, delayMs: number): Host {
-  const late = (connection: Connection): Connection => ({
-    remoteHost: connection.remoteHost,
-    remotePort: connection.remotePort,
-    start: (receiver) => connection.start(receiver),
-    resume: () => connection.resume(),
-    write: async (bytes) => {
+  return withAccepted(host, (connection) => {
+    const write = async (bytes: Uint8Array): Promise<void> => {
       await connection.write(bytes);
       await delay(host.clock, delayMs);
-    },
-    end: () => connection.end(),
-    destroy: () => connection.destroy(),
+    };
+    return wrapped(connection, { write });
   });
-  const { network } = host;
-  return {
-    ...host,
-    network: {
-      connect: (options) => network.connect(options),
-      listen: (options, accept) => network.listen(options, (connection) => accept(late(connection))),
-    },
-  };
 }
 
 /** A bare connection, and what came back on it. */
