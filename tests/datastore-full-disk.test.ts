@@ -7,6 +7,7 @@ import * as limits from "../src/core/limits.ts";
 import type { Datastore } from "../src/datastore/datastore.ts";
 import { openEmbedded } from "../src/datastore/embedded.ts";
 import { now } from "../src/datastore/fixture.contract.ts";
+import { restoreDatastore } from "../src/datastore/restore.ts";
 import type { AppendFile } from "../src/env/append-file.ts";
 import type { Clock, Disk } from "../src/env/host.ts";
 import { openAppendFile } from "../src/env/node-append-file.ts";
@@ -153,4 +154,34 @@ test("a commit succeeds although the journal cannot be written", async () => {
   await runPlanned();
   expect(await store.snapshots!()).toMatchObject({ count: 1, lastError: undefined });
   await store.close();
+});
+
+test("what was committed after the journal was given up is not known to a restore, which says so", async () => {
+  let isFull = false;
+  const store = await open((file) => {
+    const real = openAppendFile(file);
+    const append = (bytes: Uint8Array): void => {
+      if (isFull) throw new Error("ENOSPC: no space left on device");
+      real.append(bytes);
+    };
+    return { append, sync: () => real.sync(), close: () => real.close(), size: 0 };
+  });
+  await commit(store, "one");
+  isFull = true;
+  await commit(store, "two");
+  await store.close();
+  const [datastore, snapshots] = [path.join(root, "datastore"), path.join(root, "snapshots")];
+  await rm(datastore, { recursive: true });
+  const request = { disk: nodeDisk, clock, datastore, snapshots, from: undefined, highestVolume: undefined };
+  const report = await restoreDatastore({ ...request, isDryRun: false });
+  expect(report).toMatchObject({ unknownCommits: 0, unusedCommits: 0, isJournalBroken: true, isWhole: false });
+  // It is said once: what is made of it is whole again.
+  isFull = false;
+  const again = await open();
+  expect((await again.listBuckets()).map(({ name }) => name)).toEqual(["one"]);
+  await runPlanned();
+  await commit(again, "three");
+  await again.close();
+  await rm(datastore, { recursive: true });
+  expect(await restoreDatastore({ ...request, isDryRun: false })).toMatchObject({ isJournalBroken: false });
 });

@@ -33,13 +33,12 @@ async function runRestore({ settings, output }: CommandContext): Promise<ExitCod
   const report = await restoreRoot(nodeHost(nodeLog("warn")), { root, from: settings.find("from"), isDryRun });
   if (settings.has("json")) await output.json({ isDryRun, ...report });
   else for (const line of linesOf(report, isDryRun)) await output.line(line);
-  const isWhole = report.unknownCommits + report.unusedCommits === 0;
-  return isWhole ? ExitCode.ok : ExitCode.failed;
+  return report.isWhole ? ExitCode.ok : ExitCode.failed;
 }
 
 function linesOf(report: RestoreReport, isDryRun: boolean): string[] {
   const { snapshot, snapshotCommit, passedOver, replayedCommits, commit, committedAt, records } = report;
-  const { newer, removedLater, unknownCommits, unusedCommits, keptAside } = report;
+  const { newer, removedLater, keptAside } = report;
   const since = newer.filter(({ restored }) => restored);
   const missing = newer.filter(({ restored }) => !restored);
   const when = committedAt === undefined ? "" : `, of ${new Date(committedAt).toISOString()}`;
@@ -49,13 +48,24 @@ function linesOf(report: RestoreReport, isDryRun: boolean): string[] {
     `journals      ${plural(replayedCommits, "commit")} carried out, up to commit ${commit}${when}`,
     `datastore     ${plural(records, "record")}, read to the end`,
     `newer         ${plural(newer.length, "version")} newer than the snapshot; ${since.length} of them restored`,
-    ...(unknownCommits + unusedCommits === 0
-      ? ["lost          nothing that is known of"]
-      : [`lost          ${unknownCommits} commits of which nothing is known, ${unusedCommits} behind them`]),
+    ...lostLines(report),
     ...missing.map((each) => `not restored  ${describe(each)}`),
     ...removedLater.map((each) => `removed later, listed again; its bytes may be gone  ${describe(each)}`),
     isDryRun ? "nothing was changed" : `kept aside    ${keptAside}`,
     ...(isDryRun ? [] : ["Start the router, then run: data-putter verify"]),
+  ];
+}
+
+function lostLines({ isWhole, unknownCommits, unusedCommits, isJournalBroken }: RestoreReport): string[] {
+  if (isWhole) return ["lost          nothing that is known of"];
+  const missing = unknownCommits + unusedCommits;
+  return [
+    ...(missing === 0
+      ? []
+      : [`lost          ${unknownCommits} commits of which nothing is known, ${unusedCommits} behind them`]),
+    ...(isJournalBroken
+      ? ["lost          what was committed after the journal was given up (where there was no room, say): see the log"]
+      : []),
   ];
 }
 

@@ -14,6 +14,7 @@ import { closedAt, Journal, readHeader } from "./journal.ts";
 import { commitKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
 import {
+  gapName,
   checkRecords,
   listJournals,
   listSnapshots,
@@ -292,7 +293,10 @@ export class History {
     const journals = await listJournals(disk, directory);
     // The last one that follows a commit before the snapshot holds what comes right after it.
     const needed = journals.findLastIndex(({ after }) => after <= oldest.commit);
-    for (const { name } of journals.slice(0, Math.max(0, needed))) await remove(name);
+    for (const { name } of journals.slice(0, Math.max(0, needed))) {
+      await remove(name);
+      await disk.unlink(`${directory}/${gapName(name)}`);
+    }
     return removedCount;
   }
 }

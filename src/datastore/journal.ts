@@ -21,7 +21,7 @@ import {
   type JournalHeader,
   journalHeaderSize,
 } from "./journal-format.ts";
-import { journalName } from "./snapshot-files.ts";
+import { gapName, journalName } from "./snapshot-files.ts";
 
 export interface JournalOptions {
   readonly directory: string;
@@ -73,6 +73,17 @@ export class Journal {
     this.#endedSize += this.#file?.size ?? 0;
     this.#file?.close();
     this.#file = undefined;
+    this.#mark();
+  }
+
+  /** Whoever restores must know that this file is not the last word. */
+  #mark(): void {
+    const { directory, openFile, log } = this.#options;
+    try {
+      openFile(`${directory}/${gapName(journalName(this.#header.after))}`).close();
+    } catch (error) {
+      log.warn("that the journal is not written is not marked", { reason: messageOf(error) });
+    }
   }
 
   /** Goes on in a new file: what follows `commit`. */

@@ -15,7 +15,15 @@ import { readGroups, readHeader } from "./journal.ts";
 import type { Group } from "./journal-format.ts";
 import { type StoredAllocation, type StoredRestored } from "./records.ts";
 import { type Lost, type NewerVersion, VersionChanges } from "./restored-versions.ts";
-import { checkRecords, listJournals, listSnapshots, readDescription, readWhole, timeText } from "./snapshot-files.ts";
+import {
+  gapName,
+  checkRecords,
+  listJournals,
+  listSnapshots,
+  readDescription,
+  readWhole,
+  timeText,
+} from "./snapshot-files.ts";
 
 export interface RestoreOptions {
   readonly disk: Disk;
@@ -46,6 +54,10 @@ export interface RestoreReport {
   readonly unknownCommits: number;
   /** Commits that are known and could not be carried out, since others before them are missing. */
   readonly unusedCommits: number;
+  /** The journal was given up (a full disk, say): nothing is known of what was committed after the last commit that is known. */
+  readonly isJournalBroken: boolean;
+  /** None of these: nothing is missing, as far as anything is known. */
+  readonly isWhole: boolean;
   /** Versions that are newer than the snapshot; `restored` tells whether it has them. */
   readonly newer: readonly NewerVersion[];
   /** Versions that it has, although they were removed later: their bytes may be gone. */
@@ -182,6 +194,7 @@ async function rebuild(options: RestoreOptions, fresh: string, base: number): Pr
     file.transact(() => file.put(restoredKey, JSON.stringify(restored)));
     const records = await checkRecords(file, true);
     const { newer, removedLater } = changes.compare();
+    const isJournalBroken = await isGivenUp(options);
     return {
       replayedCommits: state.commit - base,
       commit: state.commit,
@@ -189,6 +202,8 @@ async function rebuild(options: RestoreOptions, fresh: string, base: number): Pr
       records,
       unknownCommits: state.lastKnown - state.commit - state.unused,
       unusedCommits: state.unused,
+      isJournalBroken,
+      isWhole: state.lastKnown === state.commit && !isJournalBroken,
       newer,
       removedLater,
       keptAside: undefined,
@@ -196,6 +211,12 @@ async function rebuild(options: RestoreOptions, fresh: string, base: number): Pr
   } finally {
     await file.close();
   }
+}
+
+/** The newest journal; behind an older one the next one tells what is missing. */
+async function isGivenUp({ disk, snapshots }: RestoreOptions): Promise<boolean> {
+  const newest = (await listJournals(disk, snapshots)).at(-1);
+  return newest !== undefined && ((await disk.list(snapshots)) ?? []).includes(gapName(newest.name));
 }
 
 function replay(file: LmdbFile, { commit, changes }: Group): void {
@@ -260,14 +281,15 @@ async function setAsideLater(
   disk: Disk,
   snapshots: string,
   aside: string,
-  { commit, unknownCommits, unusedCommits }: RestoreReport,
+  { commit, isWhole }: RestoreReport,
 ): Promise<void> {
   // One that goes on behind a gap can be none of what is restored: a snapshot is taken at the next start.
-  const isWhole = unknownCommits + unusedCommits === 0;
   const later = (await listSnapshots(disk, snapshots)).filter((each) => each.commit > commit);
   const names = later.flatMap(({ name }) => [`${name}.json`, `${name}.mdb`]);
   const journals = (await listJournals(disk, snapshots)).filter(({ after }) => !isWhole || after >= commit);
-  for (const name of [...names, ...journals.map((each) => each.name)]) {
+  const there = new Set(await disk.list(snapshots));
+  const gaps = journals.map(({ name }) => gapName(name)).filter((name) => there.has(name));
+  for (const name of [...names, ...journals.map((each) => each.name), ...gaps]) {
     await disk.rename(`${snapshots}/${name}`, `${aside}/${name}`);
   }
   if ((await disk.list(snapshots)) !== undefined) await disk.syncDirectory(snapshots);

@@ -51,6 +51,11 @@ export function journalName(after: number): string {
   return `journal-${digits(after)}`;
 }
 
+/** An empty file beside a journal that was given up: commits may have followed of which nothing is known. */
+export function gapName(journal: string): string {
+  return `${journal}.gap`;
+}
+
 export function parseSnapshotName(name: string): SnapshotName | undefined {
   const match = namePattern.exec(name);
   if (match === null) return undefined;
