@@ -266,6 +266,9 @@ class SeedRun {
         world.history.violation(`liveness: ${process.name} did not close in 30 s with nothing to do`);
     }
     await clock.runFor(20 * world.reclaimIntervalMs);
+    // A connection that was idle for too long is made again, and has a block meanwhile.
+    const isConnected = (): boolean => world.routers[0]!.running!.putters.every(({ available }) => available);
+    for (let round = 0; round < 100 && !isConnected(); round++) await clock.runFor(50);
     checkMemory(world);
     checkOpenFiles(world);
     checkIdleQueues(world);
