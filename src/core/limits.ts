@@ -295,3 +295,6 @@ export const firstLookVolumesMax = 8;
 export const pagesCheckedSizeMax = 32 * 1024 * 1024;
 /** And changes: lmdb-js 3.5 can lose count of free pages in transactions of tens of thousands (MDB_BAD_TXN). */
 export const restoreChangesMax = 4_000;
+
+/** Tickets that are read while everybody waits, where the page cache probably has them; more go to a thread. */
+export const readNowTicketsMax = 16;

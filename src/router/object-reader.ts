@@ -87,11 +87,11 @@ export class ObjectReader {
     }
   }
 
-  /** The plan for a whole object of one or two tickets that lie together; undefined for all others. */
+  /** The plan for a whole object of a few tickets that lie together; undefined for all others. */
   planSingle(object: SavedObject): PiecePlan | undefined {
     if (object.content.kind !== "runs" || object.content.runs.length !== 1) return undefined;
     const { first, count } = object.content.runs[0]!;
-    if (count > bufferTicketCount.tiny || volumeOf(placement, first) !== volumeOf(placement, first + count - 1)) {
+    if (count > limits.readNowTicketsMax || volumeOf(placement, first) !== volumeOf(placement, first + count - 1)) {
       return undefined;
     }
     return { object: object.id, offset: 0, position: 0, first, count, skip: 0, take: object.size };
@@ -104,7 +104,7 @@ export class ObjectReader {
       void quiet(store);
       return undefined;
     }
-    const buffer = this.#options.kernel.take("tiny");
+    const buffer = this.#options.kernel.take(plan.count > bufferTicketCount.tiny ? "block" : "tiny");
     if (buffer === undefined) return undefined;
     try {
       const data = buffer.data.subarray(0, plan.count * ticketDataSize);

@@ -131,7 +131,7 @@ export class VolumeStore implements TicketStore {
 
   /** The common case of a small read from the page cache: no thread, no promise. */
   readNow(first: TicketId, count: number, data: Uint8Array, sums: Uint8Array): boolean {
-    if (count * ticketDataSize > readNowMax) return false;
+    if (count > limits.readNowTicketsMax) return false;
     const volume = volumeOf(this.layout, first);
     const open = this.#volumes.get(volume);
     if (open === undefined || first + count > volumeEnd(this.layout, volume)) return false;
@@ -326,9 +326,6 @@ export class VolumeStore implements TicketStore {
     return this.#poisons.get(number);
   }
 }
-
-/** Larger reads go to a thread. */
-const readNowMax = 16 * ticketDataSize;
 
 /** Failed syncs after which nothing is written at all: the disk is broken, and remembering each would have no end. */
 const failuresMax = 4_096;
