@@ -3,7 +3,9 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["tests/long/**/*.test.ts"],
+    include: ["tests/long/**/*.test.ts", "tests/fuzz-*.test.ts"],
+    // The fuzzers of `npm test`, for longer.
+    env: { FUZZ_SECONDS: process.env["FUZZ_SECONDS"] ?? "12" },
     testTimeout: 600_000,
     hookTimeout: 600_000,
     pool: "forks",

@@ -1,4 +1,4 @@
-/** Frames changed, from recorded traffic and on their way, for a few seconds; for longer in tests/long. */
+/** Frames changed, from recorded traffic and on their way, for a few seconds; `npm run test:long` takes longer. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
   type AskedCase,

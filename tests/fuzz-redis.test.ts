@@ -1,4 +1,4 @@
-/** What Redis answers, broken on its way, for a few seconds; for longer in tests/long. */
+/** What Redis answers, broken on its way, for a few seconds; `npm run test:long` takes longer. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RedisCase, redisCase, RedisTarget, replyChanges } from "./support/fuzz-redis.ts";
 import { fuzz, regressions, Unhandled } from "./support/fuzz-run.ts";

@@ -3,7 +3,6 @@
  * Whatever is hit, no read gives other bytes, and `restore` makes the datastore again. Reading is done by a process of its own:
  * LMDB believes what its pages say, and in a file that is too large to be looked at before, that can end the process.
  */
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,7 +10,7 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { restoreRoot } from "../../src/compose/restore.ts";
 import type { ObjectId } from "../../src/core/ids.ts";
-import { projectRoot } from "../support/program.ts";
+import { readAll, type Said } from "../support/rot.ts";
 import { Belongings, patternOf, quietHost } from "../support/store.ts";
 
 interface Expected {
@@ -68,20 +67,7 @@ const kinds: { readonly [name: string]: (bytes: Buffer, at: number, other: numbe
   },
 };
 
-interface Said {
-  readonly refused: string | undefined;
-  readonly right: number;
-  readonly errors: readonly string[];
-  readonly wrong: readonly string[];
-}
-
-/** undefined where the damage ended the process. */
-function readAll(place: string): Said | undefined {
-  const script = path.join(projectRoot, "tests", "support", "rot-child.mjs");
-  const args = [script, path.join(projectRoot, "dist"), place, path.join(home, "expected.json")];
-  const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 60_000 });
-  return status === 0 && stdout !== "" ? (JSON.parse(stdout) as Said) : undefined;
-}
+const readCopy = (place: string): Said | undefined => readAll(place, path.join(home, "expected.json"));
 
 test.each(Object.keys(kinds))(
   "%s: refused, or read without a wrong byte; the process goes on; restore makes all of it again",
@@ -97,7 +83,7 @@ test.each(Object.keys(kinds))(
       kinds[kind]!(bytes, at, other);
       await writeFile(file, bytes);
       const what = `${kind}: page ${at / page}, ${other / page}`;
-      const said = readAll(place);
+      const said = readCopy(place);
       if (said === undefined) seen.ended++;
       else if (said.refused !== undefined) {
         seen.refused++;
@@ -108,7 +94,7 @@ test.each(Object.keys(kinds))(
       if (round === 0) {
         const report = await restoreRoot(quietHost, { root: place, from: undefined, isDryRun: false });
         expect(report.removedLater, what).toEqual([]);
-        expect(readAll(place), what).toMatchObject({ right: expected.length, errors: [], wrong: [] });
+        expect(readCopy(place), what).toMatchObject({ right: expected.length, errors: [], wrong: [] });
       }
       await rm(place, { recursive: true });
     }

@@ -2,7 +2,6 @@
  * Rot: any region of any file below the root flipped, zeroed, cut off or swapped with another, one at a time. Every read is
  * right or an error, `verify` names object and offset, and where the datastore is hit, `restore` makes it again.
  */
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cp, mkdtemp, open, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,7 +11,7 @@ import { restoreRoot } from "../../src/compose/restore.ts";
 import { StoreError } from "../../src/core/errors.ts";
 import { checksumSize, ticketDataSize } from "../../src/core/frame.ts";
 import type { ObjectId } from "../../src/core/ids.ts";
-import { projectRoot } from "../support/program.ts";
+import { readAll, type Said } from "../support/rot.ts";
 import { Belongings, patternOf, quietHost } from "../support/store.ts";
 
 interface Expected {
@@ -145,20 +144,7 @@ test("in volumes: every read is right or an error, and verify names exactly the 
 
 // ── the datastore, and what is beside it ────────────────────────────────────────────────────────────────────────────
 
-interface Said {
-  readonly refused: string | undefined;
-  readonly right: number;
-  readonly errors: readonly string[];
-  readonly wrong: readonly string[];
-}
-
-/** undefined where the damage ended the process. */
-function readAll(place: string): Said | undefined {
-  const script = path.join(projectRoot, "tests", "support", "rot-child.mjs");
-  const args = [script, path.join(projectRoot, "dist"), place, path.join(home, "expected.json")];
-  const { stdout, status } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 60_000 });
-  return status === 0 && stdout !== "" ? (JSON.parse(stdout) as Said) : undefined;
-}
+const readCopy = (place: string): Said | undefined => readAll(place, path.join(home, "expected.json"));
 
 test("in the datastore: it is refused, or read without a wrong byte, and restore makes it again", async () => {
   const place = path.join(home, "copy");
@@ -167,7 +153,7 @@ test("in the datastore: it is refused, or read without a wrong byte, and restore
     await cp(root, place, { recursive: true });
     const file = path.join(place, "datastore", "data.mdb");
     const { what } = await damage(file, kinds[round % kinds.length]!);
-    const said = readAll(place);
+    const said = readCopy(place);
     if (said === undefined) seen.ended++;
     else if (said.refused === undefined) seen.readable++;
     else {
@@ -177,7 +163,7 @@ test("in the datastore: it is refused, or read without a wrong byte, and restore
     if (said !== undefined && said.wrong.length > 0) seen.wrong.push(what);
     const report = await restoreRoot(quietHost, { root: place, from: undefined, isDryRun: false });
     expect(report.removedLater, what).toEqual([]);
-    expect(readAll(place), what).toMatchObject({ right: expected.length, errors: [], wrong: [] });
+    expect(readCopy(place), what).toMatchObject({ right: expected.length, errors: [], wrong: [] });
     await rm(place, { recursive: true });
   }
   console.info("the datastore's file, damaged", seen);
@@ -197,7 +183,7 @@ test("in snapshots and journals: nothing of it is taken for good", async () => {
     await rm(path.join(place, "datastore"), { recursive: true });
     try {
       await restoreRoot(quietHost, { root: place, from: undefined, isDryRun: false });
-      const said = readAll(place);
+      const said = readCopy(place);
       expect(said?.wrong, what).toEqual([]);
     } catch (error) {
       expect((error as StoreError).code, `${what}: ${String(error)}`).toMatch(/DAMAGED|NOT_FOUND/);

@@ -19,7 +19,7 @@ export interface ConfigurationCase {
 }
 
 /** A whole start has more to do than this. */
-const millisecondsMax = 2_000;
+const millisecondsMax = 5_000;
 /** More than a screen tells nobody anything. */
 const lineSizeMax = 2_000;
 const fileName = "store.yaml";
