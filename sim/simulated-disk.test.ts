@@ -104,6 +104,26 @@ describe("faults", () => {
     expect(kept.size).toBe(2);
   });
 
+  it("a directory's sync that fails may lose entries, but for want of a descriptor it has not begun", async () => {
+    const kept = { EIO: 0, EMFILE: 0 };
+    for (const code of ["EIO", "EMFILE"] as const) {
+      for (let seed = 0; seed < 40; seed++) {
+        const simulation = new Simulation(seed);
+        const machine = simulation.machine("a");
+        const { disk } = machine.start();
+        await simulation.clock.run(disk.create("/a"));
+        machine.disk.faults.push({ operation: "syncDirectory", path: /^/, code, count: 1 });
+        await expect(simulation.clock.run(disk.syncDirectory("/"))).rejects.toThrow(code);
+        await simulation.clock.run(disk.syncDirectory("/"));
+        machine.cutPower();
+        if (machine.disk.contents("/a") !== undefined) kept[code]++;
+      }
+    }
+    expect(kept.EMFILE).toBe(40);
+    expect(kept.EIO).toBeGreaterThan(0);
+    expect(kept.EIO).toBeLessThan(40);
+  });
+
   it("a full disk refuses, and takes again what is removed", async () => {
     const simulation = new Simulation(1);
     const machine = simulation.machine("a", { capacity: 8 * 4096 });

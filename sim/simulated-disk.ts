@@ -363,7 +363,8 @@ export class AttachedDisk implements Disk {
           if (begun === undefined) throw systemError("ENOENT", path);
           this.#disk.check(operation, path);
         } catch (error) {
-          begun?.fail(this.#disk.random, this.#disk.onEffect);
+          // Without a descriptor nothing was synced, and nothing lost: it is still waiting for its sync.
+          if ((error as { code?: string }).code !== "EMFILE") begun?.fail(this.#disk.random, this.#disk.onEffect);
           reject(error);
           return;
         }
