@@ -7,6 +7,7 @@ export default defineConfig({
     exclude: ["tests/long/**", "tests/clients/**"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    setupFiles: ["tests/support/property-seed.ts"],
     pool: "forks",
     maxWorkers: 2,
   },

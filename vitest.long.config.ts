@@ -8,6 +8,7 @@ export default defineConfig({
     env: { FUZZ_SECONDS: process.env["FUZZ_SECONDS"] ?? "12" },
     testTimeout: 600_000,
     hookTimeout: 600_000,
+    setupFiles: ["tests/support/property-seed.ts"],
     pool: "forks",
     maxWorkers: 2,
   },

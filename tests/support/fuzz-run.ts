@@ -1,8 +1,7 @@
 /**
- * What all fuzzers share: so much time, a seed that can be repeated, what was found before, and a look at whether the process
- * let a promise fail unseen.
+ * What all fuzzers share: so much time, what was found before, and a look at whether the process let a promise fail unseen.
+ * The seed is that of all properties (property-seed.ts).
  *
- *   FUZZ_SEED=n     the same cases again (fast-check prints the seed of what fails)
  *   FUZZ_SECONDS=n  so many seconds for each, instead of those of the test
  */
 import { readFileSync } from "node:fs";
@@ -29,12 +28,7 @@ export async function fuzz<Case>(
     last = (async () => check(one))();
     return last;
   });
-  const seed = process.env["FUZZ_SEED"];
-  await fc.assert(property, {
-    numRuns: 10_000_000,
-    interruptAfterTimeLimit: secondsOf(seconds) * 1_000,
-    ...(seed === undefined ? {} : { seed: Number(seed) }),
-  });
+  await fc.assert(property, { numRuns: 10_000_000, interruptAfterTimeLimit: secondsOf(seconds) * 1_000 });
   await last;
   return count;
 }

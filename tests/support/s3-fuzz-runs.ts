@@ -5,12 +5,7 @@ import { S3Socket } from "./s3-session.ts";
 import { wireBytes } from "./s3-signer.ts";
 
 function budget(milliseconds: number): fc.Parameters<unknown> {
-  const seed = process.env["FUZZ_SEED"];
-  return {
-    numRuns: 1_000_000,
-    interruptAfterTimeLimit: milliseconds,
-    ...(seed === undefined ? {} : { seed: Number(seed) }),
-  };
+  return { numRuns: 1_000_000, interruptAfterTimeLimit: milliseconds };
 }
 
 export async function fuzzGrammar(target: S3Target, milliseconds: number): Promise<number> {
