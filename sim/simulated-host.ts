@@ -3,10 +3,12 @@
  * process; a new one is started by taking a new Host.
  */
 import type { Clock, Host, Log, Timer } from "../src/env/host.ts";
+import type { AttachedDisk } from "./attached-disk.ts";
+import type { AttachedNetwork } from "./attached-network.ts";
 import { SimulatedClock } from "./simulated-clock.ts";
-import { type AttachedDisk, SimulatedDisk, type SimulatedDiskOptions } from "./simulated-disk.ts";
+import { SimulatedDisk, type SimulatedDiskOptions } from "./simulated-disk.ts";
 import type { CrashChoice } from "./simulated-inodes.ts";
-import { type AttachedNetwork, SimulatedNetwork } from "./simulated-network.ts";
+import { SimulatedNetwork } from "./simulated-network.ts";
 import { SimulatedRandom } from "./simulated-random.ts";
 
 /** A whole simulation: one clock, one network, one seed, any number of machines. */
