@@ -1,6 +1,5 @@
 /** A process of the product: started, asked what it listens on, killed. */
 import { spawn } from "node:child_process";
-import net from "node:net";
 import path from "node:path";
 import { access } from "./client.mjs";
 
@@ -83,17 +82,4 @@ export class Program {
 function environment() {
   const kept = Object.entries(process.env).filter(([name]) => !/^(DATA_PUTTER_|REDIS_HOSTPORT$)/.test(name));
   return { ...Object.fromEntries(kept), DATA_PUTTER_ACCESS_KEY: access.key, DATA_PUTTER_SECRET_KEY: access.secret };
-}
-
-/** Not one that the system hands to clients (ip_local_port_range), so that it is still free after a crash. */
-export function freePort() {
-  return new Promise((resolve) => {
-    const attempt = () => {
-      const server = net.createServer();
-      const port = 20_000 + Math.floor(Math.random() * 10_000);
-      server.on("error", attempt);
-      server.listen(port, "127.0.0.1", () => server.close(() => resolve(port)));
-    };
-    attempt();
-  });
 }

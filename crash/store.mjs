@@ -6,7 +6,8 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { freePort, Program } from "./program.mjs";
+import { freePort } from "../bench/support/ports.mjs";
+import { Program } from "./program.mjs";
 
 /** A directory stays locked until the last worker of a primary that was killed has ended. */
 const lockedTimeoutMs = 10_000;

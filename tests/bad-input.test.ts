@@ -6,6 +6,7 @@ import { fingerprintOf } from "../src/core/key.ts";
 import * as limits from "../src/core/limits.ts";
 import type { Clock } from "../src/env/host.ts";
 import { Child } from "./support/child.ts";
+import { freePort } from "./support/program.ts";
 import { hasRedisServer, RedisServer } from "./support/redis-server.ts";
 import { objectOf, sendStream, TestSocket } from "./support/sockets.ts";
 import {
@@ -120,15 +121,13 @@ it("a wrong key on the objects' port is told by both fingerprints", async () => 
 
 describe("a server that responds elsewhere", () => {
   it("may start before the router; then its answers arrive there", async () => {
-    const placeholder = await belongings.router();
-    const { responsePort, streamPort } = placeholder;
-    await placeholder.close();
+    const responsePort = await freePort();
     const server = await belongings.server({ depth: 2, respondTo: { host: "127.0.0.1", port: responsePort } });
     const putters = [{ host: "127.0.0.1", port: server.port }];
-    const running = await belongings.router({ putters, port: streamPort, responsePort });
+    const running = await belongings.router({ putters, responsePort });
     await eventually(() => running.router.stores.length === 1);
     const bytes = patternOf(2 * megabyte, 1);
-    const id = objectOf(await sendStream(streamPort, bytes));
+    const id = objectOf(await sendStream(running.streamPort, bytes));
     const client = await belongings.requests(responsePort);
     expect(sameBytes(await getObject(client, id), bytes)).toBe(true);
     const accepted = Math.ceil(bytes.length / ticketDataSize);
@@ -136,15 +135,13 @@ describe("a server that responds elsewhere", () => {
   });
 
   it("is not spoken for by others: what is not awaited, or comes from a stranger, is dropped and counted", async () => {
-    const placeholder = await belongings.router();
-    const { responsePort, streamPort } = placeholder;
-    await placeholder.close();
+    const responsePort = await freePort();
     // It answers nowhere: only what the test sends can be taken for its answers.
     const server = await belongings.server({ depth: 2, respondTo: { host: "127.0.0.1", port: 1 } });
     const putters = [{ host: "127.0.0.1", port: server.port }];
-    const running = await belongings.router({ putters, port: streamPort, responsePort });
+    const running = await belongings.router({ putters, responsePort });
     await eventually(() => running.router.stores.length === 1);
-    const client = await socketTo(streamPort);
+    const client = await socketTo(running.streamPort);
     await client.write(ticket(1));
     client.end();
     await eventually(() => server.putter.counts.received === 1);

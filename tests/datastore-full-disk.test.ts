@@ -14,6 +14,7 @@ import { openAppendFile } from "../src/env/node-append-file.ts";
 import { nodeClock } from "../src/env/node-clock.ts";
 import { nodeDisk } from "../src/env/node-disk.ts";
 import { silentLog } from "../src/env/node-log.ts";
+import { eventually } from "./support/store.ts";
 
 const plenty = 1024 ** 3;
 let root: string;
@@ -61,14 +62,6 @@ function open(openFile = openAppendFile, changed: Partial<Disk> = {}): Promise<D
 
 async function filesLike(pattern: RegExp): Promise<string[]> {
   return (await readdir(path.join(root, "snapshots"))).filter((name) => pattern.test(name));
-}
-
-async function eventually(isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const end = performance.now() + 5_000;
-  while (!(await isSo())) {
-    if (performance.now() > end) throw new Error("it never came to that");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
 }
 
 /** Carries out what is planned, to where the next one is planned. */
@@ -120,10 +113,11 @@ test("where space is short all snapshots but the newest go, and only then is the
   expect(await filesLike(/\.mdb$/)).toEqual([newest]);
   expect(errors).toEqual([]);
   // Until its files are gone; it may still be looking at the journals.
-  for (let round = 0; errors.length === 0 && round < 10; round++) {
-    await commit(store, `further-${round}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  let round = 0;
+  await eventually(async () => {
+    await commit(store, `further-${round++}`);
+    return errors.length > 0;
+  }, 10);
   expect(errors).toEqual(["the datastore's journal is not written until the next snapshot"]);
   // It is tried soon, not in an hour.
   expect(planned.map(({ delayMs }) => delayMs)).toEqual([limits.snapshotAgainMs]);

@@ -63,9 +63,7 @@ async function takeSnapshot(store: Datastore): Promise<void> {
   const before = await snapshotNames();
   time += 1_000;
   for (const { call } of planned.splice(0)) call();
-  const end = performance.now() + 10_000;
   while ((await snapshotNames()).length === before.length && (await store.snapshots!())?.lastError === undefined) {
-    if (performance.now() > end) throw new Error("no snapshot was taken");
     await new Promise((resolve) => setImmediate(resolve));
   }
   // It goes on to remove what is old, and plans the next one.

@@ -112,7 +112,7 @@ describe("a router and two servers over TLS", () => {
 
   it("find each other again when a server is started anew", async () => {
     const root = await belongings.directory();
-    const first = await belongings.server({ root, depth: 2, ...peerTls });
+    const first = await belongings.server({ root, depth: 2, port: await freePort(), ...peerTls });
     const running = await routerOver([first.port]);
     await putAndGet(running, 50_000, 1, testKey);
     await first.close();

@@ -6,10 +6,11 @@ import type { RunningServer } from "../src/compose/server-process.ts";
 import { ticketDataSize } from "../src/core/frame.ts";
 import { formatId, type ObjectId, parseId, type TicketId } from "../src/core/ids.ts";
 import type { Run } from "../src/core/run.ts";
-import type { ObjectSummary } from "../src/router/object-requests.ts";
+import type { ObjectSummary } from "../src/router/object-answers.ts";
 import { fewerRuns } from "../src/router/remote-putter.ts";
 import type { RequestClient } from "../src/wire/request-client.ts";
 import { Child } from "./support/child.ts";
+import { freePort } from "./support/program.ts";
 import { objectOf, sendStream, TestSocket } from "./support/sockets.ts";
 import { Belongings, eventually, getObject, otherKey, patternOf, sameBytes, savedObject } from "./support/store.ts";
 
@@ -53,13 +54,10 @@ describe("two putters", () => {
   });
 
   it("may come up after the router, which says that none answers until then", async () => {
-    const root = await belongings.directory();
-    const placeholder = await belongings.server({ root, depth: 2 });
-    const { port } = placeholder;
-    await placeholder.close();
+    const port = await freePort();
     const running = await belongings.router({ putters: [at(port)] });
     expect(await sendStream(running.streamPort, patternOf(10, 1))).toMatch(/^ERROR no putter answers/);
-    await belongings.server({ root, depth: 2, port });
+    await belongings.server({ depth: 2, port });
     await eventually(async () => (await sendStream(running.streamPort, patternOf(10, 1))).startsWith("OBJECT"), 50);
   });
 });
@@ -67,7 +65,7 @@ describe("two putters", () => {
 describe("a putter that is killed", () => {
   it("in the middle of writes makes the clients hear ERROR, or everything is on the other one; it is used again when it is back", async () => {
     const root = await belongings.directory();
-    const doomed = await Child.start("server", { root, depth: 2 });
+    const doomed = await Child.start("server", { root, depth: 2, port: await freePort() });
     belongings.add(() => doomed.kill());
     const other = await belongings.server({ depth: 2 });
     const running = await routerOver([doomed.port, other.port]);
@@ -112,7 +110,7 @@ describe("a putter that is killed", () => {
   });
 
   it("and replaced by another server at the same address is refused", async () => {
-    const first = await belongings.server({ depth: 2 });
+    const first = await belongings.server({ depth: 2, port: await freePort() });
     const running = await routerOver([first.port]);
     const client = await belongings.requests(running.responsePort);
     const id = objectOf(await sendStream(running.streamPort, patternOf(5000, 1)));

@@ -7,7 +7,7 @@ import type { RunningRouter } from "../src/compose/router-process.ts";
 import { ticketCountOf, ticketDataSize } from "../src/core/frame.ts";
 import { formatId, type ObjectId, parseId, type TicketId } from "../src/core/ids.ts";
 import { slotOf, ticketPath, volumeOf } from "../src/core/layout.ts";
-import type { ObjectSummary, VerifyProgress } from "../src/router/object-requests.ts";
+import type { ObjectSummary, VerifyProgress } from "../src/router/object-answers.ts";
 import type { Router } from "../src/router/router.ts";
 import { placement } from "../src/router/ticket-allocator.ts";
 import { objectOf, sendStream, TestSocket } from "./support/sockets.ts";
@@ -180,11 +180,11 @@ describe("a byte stream", () => {
   });
 
   it("that sends nothing for too long is told so, and its connection ends", async () => {
-    const running = await belongings.router({ idleTimeoutMs: 200 });
+    const running = await belongings.router({ idleTimeoutMs: 600 });
     const [idle, part] = await Promise.all([1, 2].map(() => TestSocket.connect(running.streamPort)));
     await part!.write("the beginning");
     for (const socket of [idle!, part!]) {
-      expect((await socket.rest()).toString()).toBe("ERROR nothing was sent for 200 ms\n");
+      expect((await socket.rest()).toString()).toBe("ERROR nothing was sent for 600 ms\n");
     }
     // Also where the client keeps its side open.
     await eventually(async () => (await running.status())["connections"] === 0);

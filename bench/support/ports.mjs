@@ -1,13 +1,14 @@
 import net from "node:net";
 
-/** A port that nothing listens on just now. */
+/** Not one that the system hands to clients (ip_local_port_range), so that it is still free after a crash. */
 export function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+  return new Promise((resolve) => {
+    const attempt = () => {
+      const server = net.createServer();
+      const port = 20_000 + Math.floor(Math.random() * 10_000);
+      server.on("error", attempt);
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(port)));
+    };
+    attempt();
   });
 }

@@ -63,10 +63,13 @@ export function httpContract(name: string, listen: Listen): void {
   describe(`an HTTP server: ${name}`, () => {
     const clients: TestSocket[] = [];
     let listener: HttpListener | undefined;
+    /** Requests that have come to the handler. */
+    let begun = 0;
     afterEach(async () => {
       for (const client of clients.splice(0)) client.destroy();
       await listener?.close();
       listener = undefined;
+      begun = 0;
     });
     const serve = async (
       handler: HttpHandler,
@@ -77,7 +80,10 @@ export function httpContract(name: string, listen: Listen): void {
         headers: { "Content-Type": "application/xml" },
         body: `<${reason}/>`,
       });
-      listener = await listen({ host: "127.0.0.1", port: 0, log: quiet, limits, refuse }, handler);
+      listener = await listen(
+        { host: "127.0.0.1", port: 0, log: quiet, limits, refuse },
+        (request) => (begun++, handler(request)),
+      );
     };
     const connect = async (): Promise<TestSocket> => {
       const client = await TestSocket.connect(listener!.port);
@@ -382,14 +388,14 @@ export function httpContract(name: string, listen: Listen): void {
         outcomes.length = 0;
         await serve(noting);
         const gone = await send(put("/1", 1000), patternOf(10));
-        await new Promise((resolve) => setTimeout(resolve, 10));
+        await until(() => begun === 1);
         gone.destroy();
         await until(() => outcomes.length === 1);
         const ended = await send(put("/1", 1000), patternOf(10));
         ended.end();
         await ended.rest();
         const reset = await send(put("/1", 1000), patternOf(10));
-        await new Promise((resolve) => setTimeout(resolve, 10));
+        await until(() => begun === 3);
         reset.socket.resetAndDestroy();
         await until(() => outcomes.length === 3);
         expect(outcomes).toEqual(["ABORTED", "ABORTED", "ABORTED"]);
@@ -402,10 +408,10 @@ export function httpContract(name: string, listen: Listen): void {
         const later = new Promise<void>((resolve) => (go = resolve));
         await serve((request) => later.then(() => noting(request)));
         const gone = await send(put("/1", 1000), patternOf(10));
-        await new Promise((resolve) => setTimeout(resolve, 10));
+        await until(() => begun === 1);
         gone.destroy();
         const reset = await send(put("/1", 1000), patternOf(10));
-        await new Promise((resolve) => setTimeout(resolve, 10));
+        await until(() => begun === 2);
         reset.socket.resetAndDestroy();
         await new Promise((resolve) => setTimeout(resolve, 10));
         go();
@@ -444,7 +450,7 @@ export function httpContract(name: string, listen: Listen): void {
       });
 
       it("are slow with their headers: 408, or the end where nothing came", async () => {
-        await serve(echo, { headerTimeoutMs: 40 });
+        await serve(echo, { headerTimeoutMs: 300 });
         const [silent, slow] = [await connect(), await send("GET / HTTP/1.1\r\nHo")];
         expect((await slow.rest()).toString()).toMatch(/^HTTP\/1\.1 408 .*<header too slow\/>$/is);
         expect((await silent.rest()).length).toBe(0);
@@ -509,7 +515,7 @@ export function httpContract(name: string, listen: Listen): void {
         const later = new Promise<void>((resolve) => (go = resolve));
         await serve((request) => later.then(() => echo(request)), { requestsMax: 2 });
         const under = [await send(get("/1")), await send(get("/2"))];
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await until(() => begun === 2);
         const third = await send(get("/3"));
         expect(await answerOf(third)).toMatchObject({ status: 503, body: "<busy/>" });
         go();
@@ -525,11 +531,11 @@ export function httpContract(name: string, listen: Listen): void {
         const other = await TestSocket.connect(listener!.port, "127.0.0.2");
         clients.push(other);
         const greedy = [await send(get("/1")), await send(get("/2")), await send(get("/3"))];
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await until(() => begun === 3);
         const fourth = await send(get("/4"));
         expect((await answerOf(fourth)).status).toBe(503);
         await other.write(get("/5"));
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await until(() => begun === 4);
         go();
         for (const client of [...greedy, other]) expect((await answerOf(client)).status).toBe(200);
       });
@@ -582,7 +588,7 @@ export function httpContract(name: string, listen: Listen): void {
         expect((await answerOf(idle)).status).toBe(200);
         const slow = await send(get("/slow"));
         const silent = await connect();
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await until(() => begun === 2 && listener!.connectionCount === 3);
         const closed = listener!.close();
         expect((await idle.rest()).length).toBe(0);
         expect((await silent.rest()).length).toBe(0);
@@ -596,7 +602,7 @@ export function httpContract(name: string, listen: Listen): void {
       it("does not wait for ever", async () => {
         await serve(() => new Promise(ignore), { drainTimeoutMs: 40 });
         const client = await send(get("/"));
-        await new Promise((resolve) => setTimeout(resolve, 10));
+        await until(() => begun === 1);
         await listener!.close();
         listener = undefined;
         expect((await client.rest()).length).toBe(0);
@@ -665,16 +671,20 @@ export function httpContract(name: string, listen: Listen): void {
         { numRuns: 35 },
       );
       await until(() => listener!.connectionCount === 0);
-      const client = await send(get("/still"));
-      expect((await answerOf(client)).body).toBe("GET /still 0");
+      // Its time for a head is short: on a machine that stands still for a moment it can be over before anything is read.
+      const still = async (): Promise<string | undefined> => {
+        const client = await send(get("/still"));
+        return answerOf(client).then(
+          ({ body }) => body,
+          () => undefined,
+        );
+      };
+      expect((await still()) ?? (await still()) ?? (await still())).toBe("GET /still 0");
     });
   });
 }
 
+/** The test's time-out is the limit. */
 export async function until(holds: () => boolean): Promise<void> {
-  const end = Date.now() + 5_000;
-  while (!holds()) {
-    if (Date.now() > end) throw new Error("it did not come to that");
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
 }

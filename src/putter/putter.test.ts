@@ -256,7 +256,7 @@ describe("many frames", () => {
 
 describe("a server", () => {
   it("cuts a connection that sends nothing, and serves the others", async () => {
-    const server = await belongings.server({ idleTimeoutMs: 200 });
+    const server = await belongings.server({ idleTimeoutMs: 600 });
     const [idle, part, busy] = await Promise.all([1, 2, 3].map(() => TestSocket.connect(server.port)));
     await part!.write(framesOf(0, ticket(1)).subarray(0, 100));
     let turn = 0;

@@ -3,9 +3,10 @@
  * of its own. Nothing of the surroundings' own settings gets in.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -180,14 +181,27 @@ function gather(child: ChildProcess, stream: "stdout" | "stderr"): () => string 
   return () => said;
 }
 
+const portsGiven = new Set<number>();
+
+/**
+ * A port that nothing listens on. Not one that the system hands to clients (ip_local_port_range): while who has it is away,
+ * another program's connection, or its own client's, could get that one.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = randomInt(20_000, 30_000);
+    if (portsGiven.has(port)) continue;
+    const server = createServer().listen(port);
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    portsGiven.add(port);
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 /** Bytes that differ from place to place, the same for the same seed. */
