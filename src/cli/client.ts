@@ -1,7 +1,7 @@
 /** One conversation with a router's response port, for commands: with a key, a patience, and an end. */
 import { formatAddress } from "../core/address.ts";
 import { StoreError } from "../core/errors.ts";
-import { type ObjectId, parseId } from "../core/ids.ts";
+import { formatId, type ObjectId, parseId } from "../core/ids.ts";
 import { Kernel } from "../core/kernel.ts";
 import { fingerprintOf, type Key, peerSecretOf } from "../core/key.ts";
 import * as limits from "../core/limits.ts";
@@ -9,6 +9,8 @@ import type { Connection, Host } from "../env/host.ts";
 import { nodeHost } from "../env/node-host.ts";
 import { silentLog } from "../env/node-log.ts";
 import { peerHost } from "../env/peer-host.ts";
+import { type ObjectSummary, statAnswer } from "../router/object-answers.ts";
+import { readAnswer, type Shape } from "../wire/answer-shape.ts";
 import { type AnswerPart, RequestClient } from "../wire/request-client.ts";
 import { type CommandContext, note } from "./context.ts";
 import { usageError } from "./exit.ts";
@@ -26,7 +28,8 @@ export interface StoreClient {
   readonly where: string;
   readonly fingerprint: string;
   ask(operation: string, numbers?: Numbers): AsyncGenerator<AnswerPart>;
-  askJson(operation: string, numbers?: Numbers, body?: Uint8Array): Promise<unknown>;
+  /** For what is answered by one JSON value. PROTOCOL where it has another shape. */
+  askFor<Value>(operation: string, shape: Shape<Value>, numbers?: Numbers, body?: Uint8Array): Promise<Value>;
   close(): void;
 }
 
@@ -59,7 +62,8 @@ export async function withRouter<Value>(
       where: formatAddress(address),
       fingerprint,
       ask: (operation, numbers) => client.ask(operation, numbers),
-      askJson: (operation, numbers, body) => client.askJson(operation, numbers, body),
+      askFor: async (operation, shape, numbers, body) =>
+        readAnswer(operation, shape, await client.askJson(operation, numbers, body)),
       close: stop,
     });
   } catch (error) {
@@ -68,6 +72,35 @@ export async function withRouter<Value>(
     signal?.removeEventListener("abort", stop);
     client.close();
   }
+}
+
+/** All that is known of an object; undefined where there is none. */
+export async function summaryOf(client: StoreClient, id: ObjectId): Promise<ObjectSummary | undefined> {
+  const summary = await client.askFor("stat", statAnswer, { a: id });
+  if (summary === null) return undefined;
+  if (summary.object === formatId(id)) return summary;
+  throw new StoreError(
+    "PROTOCOL",
+    `${client.where} told of object ${summary.object}, where ${formatId(id)} was asked for`,
+  );
+}
+
+/** The items of all the lists that a request is answered by. */
+export async function gathered<Item>(
+  client: StoreClient,
+  operation: string,
+  listIn: (value: unknown) => readonly Item[],
+): Promise<Item[]> {
+  const items: Item[] = [];
+  for await (const part of client.ask(operation)) {
+    if (part.kind === "tickets") part.buffer.release();
+    if (part.kind === "tickets") throw new StoreError("PROTOCOL", `${operation}: answered by tickets`);
+    for (const item of listIn(part.value)) items.push(item);
+    if (items.length > limits.listedMax) {
+      throw new StoreError("PROTOCOL", `${client.where} lists more than ${limits.listedMax}`);
+    }
+  }
+  return items;
 }
 
 /** This machine, as a command has it that talks to routers or servers. */

@@ -1,5 +1,6 @@
 /** What a command is given, and what it is. */
 import { StoreError } from "../core/errors.ts";
+import { printableJson } from "../core/printable.ts";
 import type { ExitCode } from "./exit.ts";
 import type { CommandName } from "./options.ts";
 import { Progress, type ProgressOptions } from "./progress.ts";
@@ -53,7 +54,7 @@ export class Output {
   }
 
   json(value: unknown): Promise<void> {
-    return this.line(JSON.stringify(value));
+    return this.line(printableJson(value));
   }
 
   /** The memory may be used again when it resolves. ABORTED, and `closed`, where nobody reads any more. */

@@ -1,9 +1,11 @@
 /** `encryption-key add`, `ls`, `rotate`: the named keys of server-side encryption. The keys themselves are never shown. */
+import { keyAnswer, keyListAnswer } from "../compose/encryption-key-requests.ts";
 import type { KeyDescription } from "../gateways/s3/encryption/keyring.ts";
-import { withRouter } from "./client.ts";
+import { readAnswer } from "../wire/answer-shape.ts";
+import { gathered, withRouter } from "./client.ts";
 import type { Command, CommandContext } from "./context.ts";
 import { ExitCode } from "./exit.ts";
-import { formatTime } from "./format.ts";
+import { formatTime, table } from "./format.ts";
 
 export const encryptionKeyAdd: Command = {
   name: "encryption-key add",
@@ -42,7 +44,7 @@ function change(context: CommandContext, operation: "sseadd" | "sserot"): Promis
   const { settings, operands, output } = context;
   const name = operands[0]!;
   return withRouter(context, async (client) => {
-    const key = (await client.askJson(operation, {}, Buffer.from(JSON.stringify({ name })))) as KeyDescription;
+    const key = await client.askFor(operation, keyAnswer, {}, Buffer.from(JSON.stringify({ name })));
     if (settings.has("json")) await output.json(key);
     else await output.line(`${key.name}  version ${key.version}`);
     return ExitCode.ok;
@@ -54,18 +56,13 @@ const header = ["NAME", "VERSION", "CREATED", "ROTATED"];
 function list(context: CommandContext): Promise<ExitCode> {
   const { settings, output } = context;
   return withRouter(context, async (client) => {
-    const keys: KeyDescription[] = [];
-    for await (const part of client.ask("sselist")) {
-      if (part.kind === "json") keys.push(...(part.value as { keys: readonly KeyDescription[] }).keys);
-    }
+    const keys = await gathered(client, "sselist", (value) => readAnswer("sselist", keyListAnswer, value).keys);
     if (settings.has("json")) {
       for (const key of keys) await output.json(key);
       return ExitCode.ok;
     }
     const rows = [header, ...keys.map(rowOf)];
-    const widths = header.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-    const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  "));
-    await output.line(lines.map((line) => line.trimEnd()).join("\n"));
+    await output.line(table(rows));
     return ExitCode.ok;
   });
 }

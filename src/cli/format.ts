@@ -25,6 +25,16 @@ export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** Rows of cells in columns as wide as their widest. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  }
+  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  "));
+  return lines.map((line) => line.trimEnd()).join("\n");
+}
+
 /** `0.4 s`, `12 s`, `2:05`, `1:02:05`. */
 export function formatDuration(durationMs: number): string {
   if (durationMs < 9_950) return `${(durationMs / 1000).toFixed(1)} s`;

@@ -2,8 +2,9 @@
 import fs from "node:fs/promises";
 import { messageOf, StoreError } from "../core/errors.ts";
 import { formatId, type ObjectId, type TicketId } from "../core/ids.ts";
-import type { ObjectSummary } from "../router/object-requests.ts";
-import { objectIds, type StoreClient, withRouter } from "./client.ts";
+import { readHead, type ReadHead } from "../router/object-answers.ts";
+import { readAnswer } from "../wire/answer-shape.ts";
+import { objectIds, type StoreClient, summaryOf, withRouter } from "./client.ts";
 import { type Command, type CommandContext, note, progressFor } from "./context.ts";
 import { ExitCode, usageError } from "./exit.ts";
 import { formatSize } from "./format.ts";
@@ -94,7 +95,7 @@ async function getToFile(context: CommandContext, client: StoreClient, id: Objec
   }
   const progress = progressOf(context, id, identity.length, resumedAt);
   try {
-    const range = { offset: identity.offset + resumedAt, length: identity.length - resumedAt };
+    const range = { offset: identity.offset + resumedAt, length: identity.length - resumedAt, size: identity.size };
     await fetchRange(client, id, range, {
       onStart: () => undefined,
       onBytes: async (bytes) => {
@@ -133,8 +134,8 @@ async function identify(
   length: number | undefined,
 ): Promise<PartIdentity> {
   const object = formatId(id);
-  const summary = (await client.askJson("stat", { a: id })) as ObjectSummary | null;
-  if (summary === null) throw new StoreError("NOT_FOUND", `there is no object ${object}`);
+  const summary = await summaryOf(client, id);
+  if (summary === undefined) throw new StoreError("NOT_FOUND", `there is no object ${object}`);
   const { status, size, createdAt } = summary;
   if (status !== "saved" || size === undefined) {
     const why = status === "error" ? `its write failed: ${summary.reason}` : "it is still being written";
@@ -152,23 +153,31 @@ interface Sink {
   onBytes(bytes: Uint8Array, done: number): Promise<void>;
 }
 
-/** Fetches and verifies. Resolves only when all bytes that were announced have been handed on. */
-async function fetchRange(
-  client: StoreClient,
-  id: ObjectId,
-  { offset, length }: { readonly offset: number; readonly length: number | undefined },
-  sink: Sink,
-): Promise<void> {
+interface Range {
+  readonly offset: number;
+  /** undefined: to the end. */
+  readonly length: number | undefined;
+  /** Of the object, where it is known. */
+  readonly size?: number;
+}
+
+/** Fetches and verifies. Resolves only when all bytes that were asked for have been handed on. */
+async function fetchRange(client: StoreClient, id: ObjectId, range: Range, sink: Sink): Promise<void> {
+  const { offset, length } = range;
   let announced: number | undefined;
   let done = 0;
   for await (const part of client.ask("get", { a: id, b: offset, c: length === undefined ? 0 : length + 1 })) {
     if (part.kind === "json") {
-      announced = (part.value as { length: number }).length;
+      const head = readAnswer("get", readHead, part.value);
+      if (announced !== undefined || !isAskedFor(head, id, range)) throw otherBytes(client);
+      announced = head.length;
       sink.onStart(announced);
       continue;
     }
     const { buffer, first, count, skip, take } = part;
     try {
+      // Nothing is handed on that was not announced; and answers without bytes would have no end.
+      if (announced === undefined || take === 0 || done + take > announced) throw otherBytes(client);
       const good = client.kernel.checkSums(first, count, buffer.data, buffer.sums);
       if (good < count) {
         const ticket = formatId((first + good) as TicketId);
@@ -186,6 +195,20 @@ async function fetchRange(
   if (done !== announced) {
     throw new StoreError("PROTOCOL", `${client.where} announced ${announced} bytes and sent ${done}`);
   }
+}
+
+function isAskedFor(head: ReadHead, id: ObjectId, { offset, length, size = head.size }: Range): boolean {
+  const all = size - offset;
+  return (
+    head.object === formatId(id) &&
+    head.size === size &&
+    head.offset === offset &&
+    head.length === Math.min(length ?? all, all)
+  );
+}
+
+function otherBytes({ where }: StoreClient): StoreError {
+  return new StoreError("PROTOCOL", `${where} answered with other bytes than those that were asked for`);
 }
 
 function progressOf(context: CommandContext, id: ObjectId, total: number, start: number): Progress {

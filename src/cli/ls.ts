@@ -1,8 +1,10 @@
 /** `ls`: the objects in order of id, page by page. */
-import type { ObjectId } from "../core/ids.ts";
+import { StoreError } from "../core/errors.ts";
+import { type ObjectId, parseId } from "../core/ids.ts";
 import * as limits from "../core/limits.ts";
-import type { ObjectSummary } from "../router/object-requests.ts";
-import { objectIds, withRouter } from "./client.ts";
+import { printableJson } from "../core/printable.ts";
+import { listAnswer, type ObjectPage, type ObjectSummary } from "../router/object-answers.ts";
+import { type StoreClient, withRouter } from "./client.ts";
 import type { Command, CommandContext } from "./context.ts";
 import { ExitCode } from "./exit.ts";
 import { formatCount, formatTime } from "./format.ts";
@@ -30,16 +32,32 @@ function runLs(context: CommandContext): Promise<ExitCode> {
     if (!settings.has("json")) await output.line(header);
     for (let more = true; more && left > 0;) {
       const limit = Math.min(left, limits.pageSizeMax);
-      const page = await client.askJson("list", after === undefined ? { b: limit } : { a: after, b: limit, c: 1 });
-      const { objects, ...rest } = page as { objects: readonly ObjectSummary[]; more: boolean };
-      const lines = objects.map((object) => (settings.has("json") ? JSON.stringify(object) : rowOf(object)));
+      const { objects, more: hasMore } = await pageOf(client, after, limit);
+      const lines = objects.map((object) => (settings.has("json") ? printableJson(object) : rowOf(object)));
       if (lines.length > 0) await output.line(lines.join("\n"));
       left -= objects.length;
-      more = rest.more && objects.length > 0;
-      if (more) [after] = objectIds([objects.at(-1)!.object]);
+      more = hasMore && objects.length > 0;
+      if (more) after = parseId<ObjectId>(objects.at(-1)!.object);
     }
     return ExitCode.ok;
   });
+}
+
+/** A page that does not go on from where the last one ended would be asked for without end. */
+async function pageOf(client: StoreClient, after: ObjectId | undefined, limit: number): Promise<ObjectPage> {
+  const numbers = after === undefined ? { b: limit } : { a: after, b: limit, c: 1 };
+  const page = await client.askFor("list", listAnswer, numbers);
+  let last: number = after ?? -1;
+  for (const { object } of page.objects) {
+    const id = parseId<ObjectId>(object)!;
+    if (id <= last) throw new StoreError("PROTOCOL", `${client.where} lists object ${object} out of order`);
+    last = id;
+  }
+  if (page.objects.length <= limit) return page;
+  throw new StoreError(
+    "PROTOCOL",
+    `${client.where} lists ${page.objects.length} objects, where ${limit} were asked for`,
+  );
 }
 
 function rowOf({ object, status, size, ticketCount, writeCount, createdAt }: ObjectSummary): string {

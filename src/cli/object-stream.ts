@@ -38,7 +38,7 @@ export async function streamObject(
       await write(socket, next.value);
       onSent((sent += next.value.length));
     }
-    return outcomeOf(await answer, where, signal);
+    return outcomeOf(await answer, where, signal, whole);
   } finally {
     signal.removeEventListener("abort", stop);
     // Not waited for: it ends only after the chunk that it may still wait for.
@@ -94,9 +94,10 @@ function write(socket: net.Socket, chunk: Uint8Array): Promise<void> {
   return new Promise((resolve) => socket.write(chunk, () => resolve()));
 }
 
-function outcomeOf({ said, error }: Answer, where: string, signal: AbortSignal): string {
+function outcomeOf({ said, error }: Answer, where: string, signal: AbortSignal, whole: boolean): string {
   const object = /^OBJECT ([0-9A-Z]{1,8}) WRITTEN OK\n/.exec(said)?.[1];
-  if (object !== undefined) return object;
+  if (object !== undefined && whole) return object;
+  if (object !== undefined) throw new StoreError("PROTOCOL", `${where} said that it is stored before all was sent`);
   const reason = /^ERROR (.*)\n/.exec(said)?.[1];
   if (reason !== undefined)
     throw new StoreError("ABORTED", `${where} did not store it: ${reason.replace(/[^ -~]/g, "?")}`);

@@ -1,6 +1,7 @@
 /** `rm OBJECT...`: objects are gone at once; their space comes back in the background. */
 import { messageOf, StoreError } from "../core/errors.ts";
 import { formatId } from "../core/ids.ts";
+import { removeAnswer } from "../router/object-answers.ts";
 import { objectIds, withRouter } from "./client.ts";
 import type { Command, CommandContext } from "./context.ts";
 import { ExitCode } from "./exit.ts";
@@ -24,7 +25,7 @@ function runRm(context: CommandContext): Promise<ExitCode> {
       const object = formatId(id);
       let why: string | undefined;
       try {
-        const { removed } = (await client.askJson("remove", { a: id })) as { removed: boolean };
+        const { removed } = await client.askFor("remove", removeAnswer, { a: id });
         if (!removed) why = "there is no such object";
       } catch (error) {
         // What is said of one object is no reason to leave the others; a lost connection is.

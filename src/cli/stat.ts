@@ -2,8 +2,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { StoreError } from "../core/errors.ts";
 import { formatId, type ObjectId } from "../core/ids.ts";
-import type { ObjectSummary } from "../router/object-requests.ts";
-import { objectIds, type StoreClient, withRouter } from "./client.ts";
+import type { ObjectSummary } from "../router/object-answers.ts";
+import { objectIds, type StoreClient, summaryOf, withRouter } from "./client.ts";
 import type { Command, CommandContext } from "./context.ts";
 import { ExitCode } from "./exit.ts";
 import { formatCount, formatSize, formatTime, plural } from "./format.ts";
@@ -48,8 +48,8 @@ function runStat(context: CommandContext): Promise<ExitCode> {
 }
 
 async function ask(client: StoreClient, id: ObjectId): Promise<ObjectSummary> {
-  const summary = (await client.askJson("stat", { a: id })) as ObjectSummary | null;
-  if (summary === null) throw new StoreError("NOT_FOUND", `there is no object ${formatId(id)}`);
+  const summary = await summaryOf(client, id);
+  if (summary === undefined) throw new StoreError("NOT_FOUND", `there is no object ${formatId(id)}`);
   return summary;
 }
 
@@ -105,6 +105,6 @@ function describe(summary: ObjectSummary): string[] {
     rows.push(["  run", `… and ${formatCount(runCount - runs.length)} more`]);
   }
   for (const { volume, putter, place } of volumes ?? []) rows.push(["volume", `${volume} of ${place ?? putter}`]);
-  const width = Math.max(...rows.map(([label]) => label.length));
+  const width = rows.reduce((widest, [label]) => Math.max(widest, label.length), 0);
   return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}`);
 }

@@ -1,5 +1,6 @@
 /** `status`: what the router says of itself. */
-import type { RouterStatus } from "../router/object-requests.ts";
+import { printable } from "../core/printable.ts";
+import { statusAnswer } from "../router/object-answers.ts";
 import { withRouter } from "./client.ts";
 import type { Command, CommandContext } from "./context.ts";
 import { ExitCode } from "./exit.ts";
@@ -18,11 +19,11 @@ export const status: Command = {
 
 function runStatus(context: CommandContext): Promise<ExitCode> {
   return withRouter(context, async (client) => {
-    const answer = (await client.askJson("status")) as RouterStatus;
+    const answer = await client.askFor("status", statusAnswer);
     if (context.settings.has("json")) await context.output.json(answer);
     else {
       const rows = rowsOf(answer, "");
-      const width = Math.max(...rows.map(([label]) => label.length));
+      const width = rows.reduce((widest, [label]) => Math.max(widest, label.length), 0);
       await context.output.line(rows.map(([label, value]) => `${label.padEnd(width)}  ${value}`).join("\n"));
     }
     return ExitCode.ok;
@@ -31,6 +32,6 @@ function runStatus(context: CommandContext): Promise<ExitCode> {
 
 /** A tree as `path.to.value` and value. */
 function rowsOf(value: unknown, label: string): [string, string][] {
-  if (typeof value !== "object" || value === null) return [[label, String(value)]];
+  if (typeof value !== "object" || value === null) return [[printable(label), printable(String(value))]];
   return Object.entries(value).flatMap(([name, below]) => rowsOf(below, label === "" ? name : `${label}.${name}`));
 }

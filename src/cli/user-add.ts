@@ -1,5 +1,7 @@
 /** `user add NAME`: an account with its access key, or an access key within an account. The secret is shown this once. */
-import { type AddedUser, openSecret, sealSecret, type UserRequest } from "../compose/user-requests.ts";
+import { type AddedUser, addedUserAnswer, openSecret, sealSecret, type UserRequest } from "../compose/user-requests.ts";
+import { StoreError } from "../core/errors.ts";
+import { printable } from "../core/printable.ts";
 import { nodeRandom } from "../env/node-clock.ts";
 import { Sealing } from "../gateways/s3/auth/sealing.ts";
 import { withRouter } from "./client.ts";
@@ -28,7 +30,7 @@ function runUserAdd(context: CommandContext): Promise<ExitCode> {
   const name = operands[0]!;
   return withRouter(context, async (client) => {
     const sealing = new Sealing(client.key, nodeRandom);
-    const [secretKey, readOnly] = [settings.find("newSecretKey"), settings.has("readOnly")];
+    const [givenSecret, readOnly] = [settings.find("newSecretKey"), settings.has("readOnly")];
     const wanted = {
       name,
       email: settings.find("email"),
@@ -36,11 +38,14 @@ function runUserAdd(context: CommandContext): Promise<ExitCode> {
       readOnly: readOnly ? true : undefined,
       buckets: settings.find("buckets"),
       accessKey: settings.find("newAccessKey"),
-      ...(secretKey === undefined ? {} : { secret: sealSecret(sealing, "request", name, secretKey) }),
+      ...(givenSecret === undefined ? {} : { secret: sealSecret(sealing, "request", name, givenSecret) }),
     } satisfies UserRequest;
     const body = Buffer.from(JSON.stringify(wanted));
-    const { secret, ...user } = (await client.askJson("useradd", {}, body)) as AddedUser;
-    const shown = { ...user, secretKey: openSecret(sealing, "answer", name, secret) };
+    const { secret, ...user } = await client.askFor("useradd", addedUserAnswer, {}, body);
+    const secretKey = openSecret(sealing, "answer", name, secret);
+    if (printable(secretKey) !== secretKey)
+      throw new StoreError("PROTOCOL", `${client.where} made a secret key of no text`);
+    const shown = { ...user, secretKey };
     if (settings.has("json")) await output.json(shown);
     else await output.line(rowsOf(shown).join("\n"));
     return ExitCode.ok;

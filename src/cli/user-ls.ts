@@ -1,9 +1,10 @@
 /** `user ls`: who there is; never a secret. */
-import type { ListedUser } from "../compose/user-requests.ts";
-import { withRouter } from "./client.ts";
+import { type ListedUser, userListAnswer } from "../compose/user-requests.ts";
+import { readAnswer } from "../wire/answer-shape.ts";
+import { gathered, withRouter } from "./client.ts";
 import type { Command, CommandContext } from "./context.ts";
 import { ExitCode } from "./exit.ts";
-import { formatTime } from "./format.ts";
+import { formatTime, table } from "./format.ts";
 
 export const userLs: Command = {
   name: "user ls",
@@ -21,18 +22,13 @@ const header = ["USER", "ACCESS KEY", "ACCOUNT", "LIMITED TO", "EMAIL", "CREATED
 function runUserLs(context: CommandContext): Promise<ExitCode> {
   const { settings, output } = context;
   return withRouter(context, async (client) => {
-    const users: ListedUser[] = [];
-    for await (const part of client.ask("userlist")) {
-      if (part.kind === "json") users.push(...(part.value as { users: readonly ListedUser[] }).users);
-    }
+    const users = await gathered(client, "userlist", (value) => readAnswer("userlist", userListAnswer, value).users);
     if (settings.has("json")) {
       for (const user of users) await output.json(user);
       return ExitCode.ok;
     }
     const rows = [header, ...users.map(rowOf)];
-    const widths = header.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-    const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  "));
-    await output.line(lines.map((line) => line.trimEnd()).join("\n"));
+    await output.line(table(rows));
     return ExitCode.ok;
   });
 }

@@ -1,5 +1,6 @@
 /** `user rm NAME`: the user's access key is worth nothing from now on. */
 import { StoreError } from "../core/errors.ts";
+import { removedAnswer } from "../compose/user-requests.ts";
 import { withRouter } from "./client.ts";
 import type { Command, CommandContext } from "./context.ts";
 import { ExitCode } from "./exit.ts";
@@ -18,8 +19,8 @@ function runUserRm(context: CommandContext): Promise<ExitCode> {
   const { settings, operands, output } = context;
   const name = operands[0]!;
   return withRouter(context, async (client) => {
-    const answer = await client.askJson("userrm", {}, Buffer.from(JSON.stringify({ name })));
-    if (!(answer as { removed: boolean }).removed) throw new StoreError("NOT_FOUND", `there is no user ${name}`);
+    const { removed } = await client.askFor("userrm", removedAnswer, {}, Buffer.from(JSON.stringify({ name })));
+    if (!removed) throw new StoreError("NOT_FOUND", `there is no user ${name}`);
     if (settings.has("json")) await output.json({ user: name, removed: true });
     else await output.line(name);
     return ExitCode.ok;

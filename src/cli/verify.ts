@@ -1,7 +1,10 @@
 /** `verify [OBJECT...]`: the router reads everything, or what it is told, and says what does not verify. */
+import { StoreError } from "../core/errors.ts";
 import { formatId, type ObjectId } from "../core/ids.ts";
-import type { ObjectSummary, VerifyProgress } from "../router/object-requests.ts";
-import { objectIds, type StoreClient, withRouter } from "./client.ts";
+import { printableJson } from "../core/printable.ts";
+import { verifyAnswer, type VerifyProgress } from "../router/object-answers.ts";
+import { readAnswer } from "../wire/answer-shape.ts";
+import { objectIds, type StoreClient, summaryOf, withRouter } from "./client.ts";
 import { type Command, type CommandContext, note, progressFor } from "./context.ts";
 import { ExitCode } from "./exit.ts";
 import { plural } from "./format.ts";
@@ -65,13 +68,14 @@ async function check(
   totals: Totals,
 ): Promise<void> {
   const label = id === undefined ? "all objects" : formatId(id);
-  const total = id === undefined ? undefined : await ticketCountOf(client, id);
+  const total = id === undefined ? undefined : (await summaryOf(client, id))?.ticketCount;
   const progress = progressFor(context, { label, total, unit: "tickets" });
   let last = { objects: 0, tickets: 0 };
   try {
     for await (const part of client.ask("verify", id === undefined ? {} : { a: id, b: 1 })) {
-      if (part.kind !== "json") continue;
-      const told = part.value as VerifyProgress;
+      if (part.kind === "tickets") part.buffer.release();
+      if (part.kind === "tickets") throw new StoreError("PROTOCOL", "verify: answered by tickets");
+      const told = readAnswer("verify", verifyAnswer, part.value);
       last = told;
       await showRecords(context, told.recordDamages ?? [], progress, totals);
       await showDamages(context, told.damages, progress);
@@ -85,11 +89,6 @@ async function check(
   progress.end();
   totals.objects += last.objects;
   totals.tickets += last.tickets;
-}
-
-async function ticketCountOf(client: StoreClient, id: ObjectId): Promise<number | undefined> {
-  const summary = (await client.askJson("stat", { a: id })) as ObjectSummary | null;
-  return summary?.ticketCount;
 }
 
 async function showDamages(
@@ -134,7 +133,7 @@ async function showNames(
       const { object, offset, bucket, key, version, upload, part } = name;
       const what = version === undefined ? `part ${part} of upload ${upload} of` : `version ${version} of`;
       // A key can have line breaks in it, and a terminal's control characters.
-      const where = JSON.stringify(`${bucket}/${key}`);
+      const where = printableJson(`${bucket}/${key}`);
       await output.line(`object ${object}  is at byte ${offset} of ${what} ${where}`);
     }
   }

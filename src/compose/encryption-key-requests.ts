@@ -10,10 +10,23 @@
  */
 import { StoreError } from "../core/errors.ts";
 import type { KeyDescription, Keyring } from "../gateways/s3/encryption/keyring.ts";
+import { fields, line, listOf, type Shape, time, whole } from "../wire/answer-shape.ts";
 import type { Handler } from "../wire/request-server.ts";
 
 /** Keys in one JSON value: it stays below what a message may have. */
 const keysPerAnswer = 100;
+
+export const keyAnswer: Shape<KeyDescription> = fields<KeyDescription>({
+  name: line,
+  createdAt: time,
+  version: whole,
+  rotatedAt: time,
+});
+
+interface KeyPage {
+  readonly keys: readonly KeyDescription[];
+}
+export const keyListAnswer: Shape<KeyPage> = fields<KeyPage>({ keys: listOf(keyAnswer) });
 
 /** Takes requests about encryption keys, and hands all others on. */
 export function encryptionKeyRequests(keyring: Keyring, others: Handler): Handler {
@@ -26,7 +39,7 @@ export function encryptionKeyRequests(keyring: Keyring, others: Handler): Handle
       case "sselist": {
         const keys = await keyring.list();
         for (let at = 0; at === 0 || at < keys.length; at += keysPerAnswer) {
-          await reply.json({ keys: keys.slice(at, at + keysPerAnswer) });
+          await reply.json({ keys: keys.slice(at, at + keysPerAnswer) } satisfies KeyPage);
         }
         return;
       }

@@ -18,7 +18,7 @@ import { S3Gateway } from "../gateways/s3/gateway.ts";
 import { LifecycleWorker } from "../gateways/s3/lifecycle/lifecycle-worker.ts";
 import type { S3Settings, Services } from "../gateways/s3/operation.ts";
 import { httpDate } from "../gateways/s3/protocol/dates.ts";
-import type { RouterStatus } from "../router/object-requests.ts";
+import type { RouterStatus } from "../router/object-answers.ts";
 import type { Router } from "../router/router.ts";
 import { defaultSettings } from "./s3-settings.ts";
 

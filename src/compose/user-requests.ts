@@ -11,6 +11,7 @@ import { StoreError } from "../core/errors.ts";
 import type { NewUser } from "../gateways/s3/auth/account-rules.ts";
 import type { AccessKey, Accounts, User } from "../gateways/s3/auth/accounts.ts";
 import type { Sealing } from "../gateways/s3/auth/sealing.ts";
+import { fields, flag, line, listOf, optional, type Shape, text, time } from "../wire/answer-shape.ts";
 import type { Handler } from "../wire/request-server.ts";
 
 /** A user as it is told to clients. */
@@ -31,6 +32,30 @@ export type UserRequest = Omit<NewUser, "secretKey"> & { readonly secret?: strin
 export type AddedUser = UserSummary & { readonly secret: string };
 export type ListedUser = UserSummary & { readonly createdAt: number };
 
+const userFields = {
+  user: line,
+  accessKey: line,
+  account: line,
+  id: line,
+  email: optional(line),
+  readOnly: flag,
+  buckets: optional(listOf(line)),
+  root: flag,
+};
+export const addedUserAnswer: Shape<AddedUser> = fields<AddedUser>({ ...userFields, secret: text });
+
+interface UserPage {
+  readonly users: readonly ListedUser[];
+}
+export const userListAnswer: Shape<UserPage> = fields<UserPage>({
+  users: listOf(fields<ListedUser>({ ...userFields, createdAt: time })),
+});
+
+interface Removed {
+  readonly removed: boolean;
+}
+export const removedAnswer: Shape<Removed> = fields<Removed>({ removed: flag });
+
 /** Users in one JSON value: with all that each can be limited to, it stays below what a message may have. */
 const usersPerAnswer = 25;
 
@@ -48,13 +73,13 @@ export function userRequests(accounts: Accounts, sealing: Sealing, others: Handl
       case "userlist": {
         const users = await accounts.list();
         for (let at = 0; at === 0 || at < users.length; at += usersPerAnswer) {
-          await reply.json({ users: users.slice(at, at + usersPerAnswer).map(listed) });
+          await reply.json({ users: users.slice(at, at + usersPerAnswer).map(listed) } satisfies UserPage);
         }
         return;
       }
       case "userrm": {
-        const fields = fieldsOf(body, { name: "string" });
-        return reply.json({ removed: await accounts.remove(String(fields["name"])) });
+        const wanted = fieldsOf(body, { name: "string" });
+        return reply.json({ removed: await accounts.remove(String(wanted["name"])) } satisfies Removed);
       }
       default:
         return others(request, body, reply);
@@ -103,7 +128,7 @@ function summaryOf({ user, accessKey, account, readOnly, buckets, root }: Omit<A
 type FieldType = "string" | "boolean" | "strings";
 
 function userRequestOf(body: Uint8Array): UserRequest {
-  const fields = fieldsOf(body, {
+  const wanted = fieldsOf(body, {
     name: "string",
     email: "string",
     account: "string",
@@ -112,7 +137,7 @@ function userRequestOf(body: Uint8Array): UserRequest {
     accessKey: "string",
     secret: "string",
   });
-  return fields as unknown as UserRequest;
+  return wanted as unknown as UserRequest;
 }
 
 /** `name` must be there; others can be left out; what is not known is refused, not ignored. */

@@ -298,3 +298,10 @@ export const restoreChangesMax = 4_000;
 
 /** Tickets that are read while everybody waits, where the page cache probably has them; more go to a thread. */
 export const readNowTicketsMax = 16;
+
+/** What a router says of itself is nested no deeper. */
+export const statusDepthMax = 16;
+/** Users, or encryption keys, that a command gathers to show them. */
+export const listedMax = 100_000;
+/** Characters of another side's error message that are told. */
+export const peerMessageSizeMax = 4_096;

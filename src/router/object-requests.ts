@@ -18,46 +18,11 @@ import type { Log } from "../env/host.ts";
 import { silentLog } from "../env/silent-log.ts";
 import type { Request } from "../wire/message.ts";
 import type { Handler, Reply } from "../wire/request-server.ts";
-import { namesOf, type ObjectName } from "./object-names.ts";
-import { type Damage, damageIn } from "./object-reader.ts";
+import type { ObjectPage, ObjectSummary, ReadHead, RouterStatus, VerifyProgress } from "./object-answers.ts";
+import { namesOf } from "./object-names.ts";
+import { damageIn } from "./object-reader.ts";
 import type { Router } from "./router.ts";
 import { placement } from "./ticket-allocator.ts";
-
-/** An object as it is told to clients. */
-export interface ObjectSummary {
-  readonly object: string;
-  readonly status: ObjectRecord["status"];
-  readonly createdAt: number;
-  readonly ticketCount: number;
-  readonly writeCount: number;
-  readonly size?: number;
-  readonly runCount?: number;
-  readonly runs?: readonly { readonly first: string; readonly count: number }[];
-  readonly volumes?: readonly {
-    readonly volume: string;
-    readonly putter: string;
-    readonly place: string | undefined;
-  }[];
-  readonly reason?: string;
-}
-
-export interface VerifyProgress {
-  /** So far. */
-  readonly objects: number;
-  readonly tickets: number;
-  readonly damages: readonly (Omit<Damage, "object" | "ticket"> & {
-    readonly object: string;
-    readonly ticket: string;
-  })[];
-  /** At the beginning: what is wrong with records of the datastore. */
-  readonly recordDamages?: readonly string[];
-  /** At the end, where something is damaged: what refers to it. */
-  readonly names?: readonly (Omit<ObjectName, "object"> & { readonly object: string })[];
-}
-
-export interface RouterStatus {
-  readonly [name: string]: unknown;
-}
 
 /** Runs that `stat` lists. */
 const runsShownMax = 1000;
@@ -94,7 +59,7 @@ async function get(router: Router, request: Request, reply: Reply, log: Log): Pr
     throw new StoreError("INVALID", `offset: at most the object's size, ${object.size}, not ${offset}`);
   }
   const length = Math.min(request.c === 0 ? Number.POSITIVE_INFINITY : request.c - 1, object.size - offset);
-  await reply.json({ object: formatId(object.id), size: object.size, offset, length });
+  await reply.json({ object: formatId(object.id), size: object.size, offset, length } satisfies ReadHead);
   try {
     for await (const piece of router.read(object, offset, length)) {
       const { buffer, first, count, skip, take } = piece;
@@ -124,7 +89,7 @@ async function list(router: Router, request: Request, reply: Reply): Promise<voi
   const limit = Math.min(Math.max(request.b, 1), limits.pageSizeMax);
   const after = request.c === 1 ? objectId(request.a) : undefined;
   const records = await router.list(after, limit);
-  await reply.json({ objects: records.map(summaryOf), more: records.length === limit });
+  await reply.json({ objects: records.map(summaryOf), more: records.length === limit } satisfies ObjectPage);
 }
 
 async function verify(router: Router, request: Request, reply: Reply): Promise<void> {

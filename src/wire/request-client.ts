@@ -4,6 +4,7 @@ import { isErrorCode, messageOf, StoreError } from "../core/errors.ts";
 import { checksumSize, ticketDataSize } from "../core/frame.ts";
 import type { Kernel, TicketBuffer } from "../core/kernel.ts";
 import * as limits from "../core/limits.ts";
+import { printable } from "../core/printable.ts";
 import type { Connection, Host, Receiver, Timer } from "../env/host.ts";
 import {
   answerSize,
@@ -314,5 +315,7 @@ function errorOf(value: unknown): StoreError {
   const { code, message } = (value ?? {}) as { readonly code?: unknown; readonly message?: unknown };
   if (typeof message !== "string")
     return new StoreError("PROTOCOL", "the other side answered with an error of no message");
-  return new StoreError(typeof code === "string" && isErrorCode(code) ? code : "PROTOCOL", message);
+  // It goes to logs and terminals: no line of its own, nothing that they obey.
+  const told = printable(message, limits.peerMessageSizeMax);
+  return new StoreError(typeof code === "string" && isErrorCode(code) ? code : "PROTOCOL", told);
 }

@@ -1,6 +1,6 @@
 /** The numbers of a gateway and of the store below it as Prometheus reads them; made anew each time, from what is known. */
 import type { MetricValueWithName, Registry } from "prom-client";
-import type { RouterStatus } from "../../router/object-requests.ts";
+import type { RouterStatus } from "../../router/object-answers.ts";
 import { latencyBuckets, type Metrics, statusClasses } from "./metrics.ts";
 
 export interface ExpositionOptions {

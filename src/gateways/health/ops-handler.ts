@@ -8,7 +8,7 @@ import { messageOf } from "../../core/errors.ts";
 import * as limits from "../../core/limits.ts";
 import { type Clock, delay } from "../../env/host.ts";
 import type { HttpAnswer, HttpHandler, HttpRequest } from "../../env/http.ts";
-import type { RouterStatus } from "../../router/object-requests.ts";
+import type { RouterStatus } from "../../router/object-answers.ts";
 import { expose } from "./exposition.ts";
 import type { Metrics } from "./metrics.ts";
 
