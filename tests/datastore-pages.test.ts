@@ -110,7 +110,7 @@ test("of pages that are in use: no header, offset or size can be damaged without
     offset: rounds,
     keySize: rounds,
   });
-}, 30_000);
+});
 
 test("a file that is too large for that is only looked at where it begins", async () => {
   const damaged = Buffer.from(whole);

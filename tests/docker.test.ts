@@ -222,7 +222,7 @@ describe.each(["compose.yaml", "compose.cluster.yaml"])("%s", (name) => {
 
     beforeAll(async () => {
       services = await startAll(name, compose);
-    }, 60_000);
+    });
 
     test("an object that was stored is there after everything was killed and started again", async () => {
       const { env, root } = services;
@@ -232,7 +232,7 @@ describe.each(["compose.yaml", "compose.cluster.yaml"])("%s", (name) => {
       services = await startAll(name, compose, services);
       expect(await get(object, root, env)).toEqual(bytes);
       await place.done("data-putter", ["verify"], { cwd: root, env });
-    }, 60_000);
+    });
 
     test("metadata is in Redis, at the address that REDIS_HOSTPORT names", () => {
       expect(services.byName["router"]!.stdout()).toMatch(/datastore .*redis/i);

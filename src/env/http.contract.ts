@@ -609,7 +609,7 @@ export function httpContract(name: string, listen: Listen): void {
       });
     });
 
-    it("whatever comes is answered or closed; nothing is left behind", { timeout: 60_000 }, async () => {
+    it("whatever comes is answered or closed; nothing is left behind", async () => {
       await serve(echo, {
         headerTimeoutMs: 100,
         bodyIdleTimeoutMs: 100,

@@ -144,7 +144,7 @@ function steps(session: Session): void {
     await expect(upload.done()).rejects.toThrow("aborted");
     // It rejects before it has told the store.
     const left = async (): Promise<unknown> => (await s3.send(new ListMultipartUploadsCommand({ Bucket }))).Uploads;
-    await expect.poll(left, { timeout: 10_000 }).toBeUndefined();
+    await expect.poll(left, { timeout: 60_000 }).toBeUndefined();
     await expect(s3.send(new HeadObjectCommand({ Bucket, Key: "given up" }))).rejects.toBeInstanceOf(NotFound);
   });
 

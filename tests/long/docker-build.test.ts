@@ -24,7 +24,7 @@ beforeAll(async () => {
     await build(stage, folder, folders, ignore);
   }
   app = path.join(folders.get(stages.at(-1)!.name)!, "app");
-}, 600_000);
+});
 
 afterAll(async () => {
   await place.remove();

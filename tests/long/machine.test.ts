@@ -141,7 +141,7 @@ describe.skipIf(!canTroubleTheMachine())("on a machine that fails", () => {
     const bytes = randomBytes(48 * megabyte);
     expect(await put("large", bytes)).toMatchObject({ status: 507 });
     await disk.resize(120);
-    await until(async () => (await put("large", bytes)).status === 200, 10);
+    await until(async () => (await put("large", bytes)).status === 200, 60);
     await expectStored(new Map([["large", bytes]]));
   });
 
@@ -160,7 +160,7 @@ describe.skipIf(!canTroubleTheMachine())("on a machine that fails", () => {
     await failing.end();
     for (const size of [10, 100_000, 4 * megabyte]) {
       const bytes = randomBytes(size);
-      await until(async () => (await put(`after${size}`, bytes)).status === 200, 10);
+      await until(async () => (await put(`after${size}`, bytes)).status === 200, 60);
       stored.set(`after${size}`, bytes);
     }
     await expectStored(stored);
@@ -184,7 +184,7 @@ describe.skipIf(!canTroubleTheMachine())("on a machine that fails", () => {
     expect((await ask("GET", "/bucket/before")).body.equals(stored.get("before")!)).toBe(true);
     await failing.end();
     const bytes = randomBytes(3 * megabyte);
-    await until(async () => (await put("after", bytes)).status === 200, 10);
+    await until(async () => (await put("after", bytes)).status === 200, 60);
     stored.set("after", bytes);
     await expectStored(stored);
   });
@@ -212,7 +212,7 @@ describe.skipIf(!canTroubleTheMachine())("on a machine that fails", () => {
     expect(failing.count()).toBeGreaterThanOrEqual(2);
     expect(failing.count()).toBeLessThanOrEqual(4);
     const bytes = randomBytes(3 * megabyte);
-    await until(async () => (await put("after", bytes)).status === 200, 10);
+    await until(async () => (await put("after", bytes)).status === 200, 60);
     stored.set("after", bytes);
     await expectStored(stored);
   });
@@ -239,7 +239,7 @@ describe.skipIf(!canTroubleTheMachine())("on a machine that fails", () => {
     for (const socket of crowd.splice(0)) socket.destroy();
     await limitDescriptors(running.pid, 4096);
     const bytes = randomBytes(3 * megabyte);
-    await until(async () => (await put("after", bytes).catch(() => undefined))?.status === 200, 10);
+    await until(async () => (await put("after", bytes).catch(() => undefined))?.status === 200, 60);
     stored.set("after", bytes);
     await ask("DELETE", "/bucket/during");
     await expectStored(stored);

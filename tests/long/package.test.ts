@@ -92,7 +92,7 @@ describe("its examples, in the project", () => {
     expect((await stat(path.join(project, "data", "data-putter.json"))).isFile()).toBe(true);
     const second = await place.done(process.execPath, ["s3-in-tests.js"], { cwd: project });
     expect(second).toMatch(/^(#|ℹ) pass 3$/m);
-  }, 180_000);
+  });
 
   test("its own declarations hold by themselves", async () => {
     const declarations = packed.files.map(({ path: name }) => name).filter((name) => name.endsWith(".d.ts"));
@@ -101,7 +101,7 @@ describe("its examples, in the project", () => {
     // All together, with no other library but Node's types: an import of what was not packed is an error.
     const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--types", "node"];
     await npm(["exec", "--", "tsc", "--ignoreConfig", ...options, ...files], project);
-  }, 120_000);
+  });
 });
 
 test("CommonJS can require it", async () => {
@@ -118,7 +118,7 @@ test("publint has nothing to say", async () => {
     project,
   );
   expect(said).toContain("All good!");
-}, 180_000);
+});
 
 test("its types are right for every way of resolving them", async () => {
   // CommonJS gets an ES module: that is what Node's require does since 20.19 (the test above).
@@ -128,4 +128,4 @@ test("its types are right for every way of resolving them", async () => {
     project,
   );
   expect(said).toContain("No problems found");
-}, 180_000);
+});

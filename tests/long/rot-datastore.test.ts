@@ -41,7 +41,7 @@ beforeAll(async () => {
   }
   await store.giveBack();
   await writeFile(path.join(home, "expected.json"), JSON.stringify(expected));
-}, 60_000);
+});
 
 afterAll(() => rm(home, { recursive: true, force: true }));
 

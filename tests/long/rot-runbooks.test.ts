@@ -71,7 +71,7 @@ test("files that are made again by themselves may go", async () => {
   const [settings, , check] = await blocksOf("small-files.md");
   await shell.run(settings!.commands);
   expect(await shell.run(check!.commands)).toContain("nothing is damaged");
-}, 60_000);
+});
 
 test("what is damaged is found, and what lies before it is got", async () => {
   const [settings, find, rescue, ...none] = await blocksOf("damaged-objects.md");
@@ -84,4 +84,4 @@ test("what is damaged is found, and what lies before it is got", async () => {
   await shell.run(rescue!.commands);
   const saved = await readFile(path.join(home, "before-the-damage"));
   expect(saved.equals(someBytes(size, 1).subarray(0, 1000))).toBe(true);
-}, 60_000);
+});

@@ -25,7 +25,7 @@ beforeAll(async () => {
       objects.set(key, bytes);
     }
   }
-}, 60_000);
+});
 afterAll(() => belongings.giveBack());
 
 let state = 4_711;
@@ -103,4 +103,4 @@ test("200 damages: every read of every object, whole and in ranges, is right or 
   }
   expect(errors).toBeGreaterThan(150);
   for (const [key, bytes] of objects) expect(await read(key, 0, bytes.length)).toBe("right");
-}, 300_000);
+});

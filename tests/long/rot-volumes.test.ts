@@ -47,7 +47,7 @@ beforeAll(async () => {
   running = await belongings.router({ root });
   for (let index = 24; index < 36; index++) stored.elsewhere.push(await store(running, index));
   if (new Set(all().map(({ volume }) => volume)).size !== 2) throw new Error("these are not two volumes");
-}, 60_000);
+});
 afterAll(() => belongings.giveBack());
 
 async function store({ router }: RunningRouter, index: number): Promise<Stored> {
@@ -129,7 +129,7 @@ test("two tickets whose Data and Checksum are exchanged are both damaged, within
     await swap();
   }
   expect((await readable()).size).toBe(all().length);
-}, 120_000);
+});
 
 test("Checksums that are exchanged, within a volume or between two, are damage of their tickets alone", async () => {
   for (let round = 0; round < 20; round++) {
@@ -141,7 +141,7 @@ test("Checksums that are exchanged, within a volume or between two, are damage o
     expect(await readable()).toEqual(ids(some.filter(({ id }) => id !== one.id && id !== other.id)));
     await swap();
   }
-}, 120_000);
+});
 
 test("regions of any length exchanged between the files of two volumes: each object is right or an error", async () => {
   let damaged = 0;
@@ -161,7 +161,7 @@ test("regions of any length exchanged between the files of two volumes: each obj
   // Where one byte is exchanged with another it can be the same one, or the padding of a last ticket.
   expect(damaged).toBeGreaterThan(30);
   expect((await readable()).size).toBe(all().length);
-}, 120_000);
+});
 
 /** The router finds other files than those that it has open. */
 async function restarted(work: () => Promise<void>): Promise<void> {
@@ -182,7 +182,7 @@ test("two volumes' files exchanged as a whole, each obj with its sum: nothing of
   expect(await readable()).toEqual(new Set());
   await restarted(swapFiles);
   expect((await readable()).size).toBe(all().length);
-}, 60_000);
+});
 
 test("an obj and its sum from earlier are right as far as they go; what was stored since is an error", async () => {
   const now = await belongings.directory();
@@ -196,7 +196,7 @@ test("an obj and its sum from earlier are right as far as they go; what was stor
     await restarted(() => put(now, ["obj", "sum"]));
   }
   expect((await readable()).size).toBe(all().length);
-}, 60_000);
+});
 
 test("what was removed, and whose space was given back, does not come back with its volume's files from earlier", async () => {
   const gone = stored.before.splice(0, 10);
@@ -218,4 +218,4 @@ test("what was removed, and whose space was given back, does not come back with 
   const fresh = await store(running, 41);
   const record = (await running.router.stat(fresh.id)) as SavedObject;
   expect(sameBytes(await running.router.get(record), fresh.bytes)).toBe(true);
-}, 60_000);
+});

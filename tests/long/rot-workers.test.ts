@@ -106,7 +106,7 @@ test("is refused by the name of the runbook, restored, and has all that was ackn
   expect(await missing()).toEqual([]);
   expect((await ask("PUT", "/bucket/later", someBytes(10, 1))).status).toBe(200);
   expect(await again.stop()).toBe(0);
-}, 120_000);
+});
 
 test("names each version that a damaged journal has taken along, and no other is missing", async () => {
   const snapshots = line.path("second/snapshots");
@@ -137,4 +137,4 @@ test("names each version that a damaged journal has taken along, and no other is
     if (restored && key !== undefined && acknowledged.has(key)) expect(lost).not.toContain(key);
   }
   await router.stop();
-}, 120_000);
+});

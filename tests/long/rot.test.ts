@@ -49,7 +49,7 @@ beforeAll(async () => {
   }
   await store.giveBack();
   await writeFile(path.join(home, "expected.json"), JSON.stringify(expected));
-}, 60_000);
+});
 
 afterAll(async () => {
   await belongings.giveBack();
@@ -140,7 +140,7 @@ test("in volumes: every read is right or an error, and verify names exactly the 
   expect(noticed).toBeGreaterThan(150);
   expect(checksumSize).toBe(8);
   await belongings.giveBack();
-}, 600_000);
+});
 
 // ── the datastore, and what is beside it ────────────────────────────────────────────────────────────────────────────
 
@@ -169,7 +169,7 @@ test("in the datastore: it is refused, or read without a wrong byte, and restore
   console.info("the datastore's file, damaged", seen);
   expect(seen.unclear).toEqual([]);
   expect(seen.wrong).toEqual([]);
-}, 600_000);
+});
 
 test("in snapshots and journals: nothing of it is taken for good", async () => {
   const place = path.join(home, "beside");
@@ -190,4 +190,4 @@ test("in snapshots and journals: nothing of it is taken for good", async () => {
     }
     await rm(place, { recursive: true });
   }
-}, 600_000);
+});
