@@ -5,7 +5,9 @@
  * at twice.
  *
  * A write of unknown outcome may happen at any time after it was asked for, or never. One whose tag somebody saw did
- * happen before that; the others are left out at first, and taken in only if no order is found without them.
+ * happen before that; the others are optional. They are tried after those that must happen, and what the memory holds is
+ * compared by them: who comes to the same state with the same operations done and has used fewer optional ones can go on
+ * in every way that the other one can. Without that each of them would double what there is to try.
  */
 import type { Versioning } from "../../src/datastore/datastore.ts";
 import type { History, Operation, Wanted } from "../world/history.ts";
@@ -30,22 +32,18 @@ const stepsMax = 300_000;
 
 export function checkFile(operations: readonly Operation[], versioning: Versioning, history: History): Verdict {
   const seen = firstSightings(operations);
-  const useful = operations.filter(constrains);
   const known: Operation[] = [];
-  const open: Operation[] = [];
-  for (const operation of useful) {
+  const optional: Operation[] = [];
+  for (const operation of operations.filter(constrains)) {
     if (operation.answer.kind !== "unknown") known.push(operation);
     else {
       const tag = "tag" in operation.input ? operation.input.tag : undefined;
       const sightedAt = operation.input.kind === "deleteVersion" || tag === undefined ? undefined : seen.get(tag);
-      if (sightedAt === undefined) open.push(operation);
+      if (sightedAt === undefined) optional.push(operation);
       else known.push({ ...operation, returnedAt: sightedAt });
     }
   }
-  const start: FileState = { versioning, versions: [] };
-  const first = search(known, start, history);
-  if (first !== "not linearizable" || open.length === 0) return first;
-  return search([...known, ...open], start, history);
+  return new Search(known, optional, { versioning, versions: [] }, history).run();
 }
 
 /** Reads without an answer, and writes that were refused for something else than their condition, say nothing. */
@@ -65,57 +63,134 @@ function firstSightings(operations: readonly Operation[]): Map<number, number> {
   return seen;
 }
 
-function search(operations: readonly Operation[], start: FileState, history: History): Verdict {
-  const sorted = [...operations].sort((one, other) => one.calledAt - other.calledAt);
-  const random = new SimulatedRandom(1);
-  const marks = sorted.map(() => [random.uint32(), random.uint32()] as const);
-  const done = sorted.map(() => false);
-  const tried = new Set<string>();
-  const stack: { index: number; before: FileState }[] = [];
-  let left = sorted.filter(({ returnedAt }) => returnedAt < Number.POSITIVE_INFINITY).length;
-  let state = start;
-  let [high, low] = [0, 0];
-  let from = 0;
-  for (let steps = 0; ; steps++) {
-    if (left === 0) return "linearizable";
-    if (steps > stepsMax) return "undecided";
-    // Whatever is asked after the first answer that is still to come cannot be before it.
-    let deadline = Number.POSITIVE_INFINITY;
-    for (const [index, { calledAt, returnedAt }] of sorted.entries()) {
-      if (calledAt > deadline) break;
-      if (!done[index] && returnedAt < deadline) deadline = returnedAt;
-    }
-    let next: FileState | undefined;
-    let index = from;
-    for (; index < sorted.length && sorted[index]!.calledAt < deadline; index++) {
-      if (done[index]) continue;
-      next = stepOf(state, sorted[index]!, history);
-      if (next === undefined) continue;
-      const mark = `${high ^ marks[index]![0]} ${low ^ marks[index]![1]} ${keyOf(next)}`;
-      if (!tried.has(mark)) {
-        tried.add(mark);
-        break;
+interface Step {
+  /** Of the known operations first, then of the optional ones. */
+  readonly index: number;
+  readonly before: FileState;
+}
+
+class Search {
+  readonly #operations: readonly Operation[];
+  readonly #knownCount: number;
+  readonly #history: History;
+  readonly #done: boolean[];
+  /** Of each known operation, random: which of them are done is known by all their marks together. */
+  readonly #marks: readonly (readonly [number, number])[];
+  /** State and known operations that are done → sets of optional ones that were used to come there. */
+  readonly #tried = new Map<string, bigint[]>();
+  readonly #path: Step[] = [];
+  /** Tags that somebody asks to be deleted for good. */
+  readonly #removable: ReadonlySet<number | undefined>;
+  /** Reads of all versions that are still to come. */
+  #stacksLeft: number;
+  #state: FileState;
+  #left: number;
+  #high = 0;
+  #low = 0;
+  #used = 0n;
+
+  constructor(known: readonly Operation[], optional: readonly Operation[], start: FileState, history: History) {
+    const inOrder = (operations: readonly Operation[]): Operation[] =>
+      [...operations].sort((one, other) => one.calledAt - other.calledAt);
+    this.#operations = [...inOrder(known), ...inOrder(optional)];
+    this.#knownCount = known.length;
+    this.#left = known.length;
+    this.#stacksLeft = known.filter(({ input }) => input.kind === "stack").length;
+    const removals = this.#operations.map(({ input }) => (input.kind === "deleteVersion" ? input.tag : undefined));
+    this.#removable = new Set(removals);
+    this.#history = history;
+    this.#state = start;
+    const random = new SimulatedRandom(1);
+    this.#marks = known.map(() => [random.uint32(), random.uint32()] as const);
+    this.#done = this.#operations.map(() => false);
+  }
+
+  run(): Verdict {
+    let from = 0;
+    for (let steps = 0; this.#left > 0; steps++) {
+      if (steps > stepsMax) return "undecided";
+      const next = this.#next(from);
+      if (next !== undefined) {
+        this.#path.push({ index: next.index, before: this.#state });
+        this.#toggle(next.index);
+        this.#state = next.after;
+        from = 0;
+        continue;
       }
-      next = undefined;
-    }
-    if (next === undefined) {
-      const last = stack.pop();
+      const last = this.#path.pop();
       if (last === undefined) return "not linearizable";
-      state = last.before;
-      done[last.index] = false;
-      high ^= marks[last.index]![0];
-      low ^= marks[last.index]![1];
-      if (sorted[last.index]!.returnedAt < Number.POSITIVE_INFINITY) left++;
+      this.#toggle(last.index);
+      this.#state = last.before;
       from = last.index + 1;
-      continue;
     }
-    stack.push({ index, before: state });
-    state = next;
-    done[index] = true;
-    high ^= marks[index]![0];
-    low ^= marks[index]![1];
-    if (sorted[index]!.returnedAt < Number.POSITIVE_INFINITY) left--;
-    from = 0;
+    return "linearizable";
+  }
+
+  /** The first operation from `from` on that can happen now and leads to where nobody was. */
+  #next(from: number): { index: number; after: FileState } | undefined {
+    const deadline = this.#deadline();
+    for (let index = from; index < this.#operations.length; index++) {
+      const operation = this.#operations[index]!;
+      if (operation.calledAt >= deadline) {
+        if (index >= this.#knownCount) break;
+        // The rest of the known ones were asked for later still.
+        index = this.#knownCount - 1;
+        continue;
+      }
+      if (this.#done[index]) continue;
+      const after = stepOf(this.#state, operation, this.#history);
+      if (after === undefined || this.#isHopeless(operation, index, after)) continue;
+      if (this.#isNew(index, after)) return { index, after };
+    }
+    return undefined;
+  }
+
+  /**
+   * An optional write adds a version that nobody saw: one that only its deletion takes away again, which nobody asks for,
+   * would have been seen by whoever read all of them later.
+   */
+  #isHopeless({ input }: Operation, index: number, after: FileState): boolean {
+    if (index < this.#knownCount || !(input.kind === "put" || input.kind === "delete")) return false;
+    if (this.#stacksLeft === 0 || this.#removable.has(input.tag)) return false;
+    return after.versions.some(({ tag, isNull }) => tag === input.tag && !isNull);
+  }
+
+  /** Whatever is asked after the first answer that is still to come cannot be before it. */
+  #deadline(): number {
+    let deadline = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < this.#knownCount; index++) {
+      const { calledAt, returnedAt } = this.#operations[index]!;
+      if (calledAt > deadline) break;
+      if (!this.#done[index] && returnedAt < deadline) deadline = returnedAt;
+    }
+    return deadline;
+  }
+
+  #isNew(index: number, after: FileState): boolean {
+    const [high, low] = this.#marks[index] ?? [0, 0];
+    const used = this.#used | this.#bit(index);
+    const place = `${this.#high ^ high} ${this.#low ^ low} ${keyOf(after)}`;
+    const tried = this.#tried.get(place) ?? [];
+    if (tried.some((fewer) => (fewer & used) === fewer)) return false;
+    this.#tried.set(place, [...tried.filter((more) => (more & used) !== used), used]);
+    return true;
+  }
+
+  /** Done, or not done after all. */
+  #toggle(index: number): void {
+    const isDone = !this.#done[index];
+    this.#done[index] = isDone;
+    this.#used ^= this.#bit(index);
+    if (index >= this.#knownCount) return;
+    const [high, low] = this.#marks[index]!;
+    this.#high ^= high;
+    this.#low ^= low;
+    this.#left += isDone ? -1 : 1;
+    if (this.#operations[index]!.input.kind === "stack") this.#stacksLeft += isDone ? -1 : 1;
+  }
+
+  #bit(index: number): bigint {
+    return index < this.#knownCount ? 0n : 1n << BigInt(index - this.#knownCount);
   }
 }
 
