@@ -169,6 +169,16 @@ export async function savedObject(router: Router, id: string): Promise<SavedObje
   return record;
 }
 
+/** The runs of a saved object, in order. */
+export async function runsOf(
+  router: Router,
+  id: string,
+): Promise<readonly { readonly first: TicketId; readonly count: number }[]> {
+  const { content } = await savedObject(router, id);
+  if (content.kind !== "runs") throw new Error(content.kind);
+  return content.runs;
+}
+
 /** Until it holds; `vitest`'s time-out is the limit. For what comes about by itself, soon. */
 export async function eventually(holds: () => boolean | Promise<boolean>, everyMs = 5): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, everyMs));
