@@ -2,40 +2,27 @@
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { accessKeyOf, rawRequest, receivedRequest } from "../../../../tests/support/s3-request.ts";
-import { type PlainRequest, presign, sha256, signHeader } from "../../../../tests/support/s3-signer.ts";
+import {
+  authenticate,
+  authenticator,
+  authorization,
+  changed,
+  emptyHash,
+  keys,
+  known,
+  now,
+  origin,
+  presigned,
+  refusal,
+  signed,
+} from "../../../../tests/support/s3-authentication.ts";
+import { rawRequest, receivedRequest } from "../../../../tests/support/s3-request.ts";
+import { presign, sha256 } from "../../../../tests/support/s3-signer.ts";
 import { S3Error } from "../protocol/error.ts";
 import type { S3Request } from "../protocol/request.ts";
 import { Authenticator } from "./authenticate.ts";
-import { HmacSha256 } from "./hmac.ts";
 import type { Authentication } from "./identity.ts";
 import { canonicalPath, canonicalQuery } from "./sigv4.ts";
-
-const keys = { accessKey: "AKIAIOSFODNN7EXAMPLE", secretKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" };
-const known = accessKeyOf(keys.accessKey, keys.secretKey);
-const authenticator = new Authenticator({
-  accounts: { find: (name) => (name === known.accessKey ? known : undefined) },
-});
-const now = Date.UTC(2013, 4, 24);
-const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-function authenticate(request: S3Request, at = now): Authentication {
-  return authenticator.authenticate(request, at) as Authentication;
-}
-
-function refusal(request: S3Request | (() => S3Request), at = now): S3Error {
-  try {
-    authenticate(typeof request === "function" ? request() : request, at);
-  } catch (error) {
-    if (error instanceof S3Error) return error;
-    throw error;
-  }
-  throw new Error("it was taken");
-}
-
-function authorization(signedHeaders: string, signature: string): string {
-  return `AWS4-HMAC-SHA256 Credential=${keys.accessKey}/20130524/us-east-1/s3/aws4_request,SignedHeaders=${signedHeaders},Signature=${signature}`;
-}
 
 describe("AWS's published examples", () => {
   const host = "examplebucket.s3.amazonaws.com";
@@ -112,32 +99,6 @@ describe("AWS's published examples", () => {
     expect(refusal(rawRequest(other)).code).toBe("SignatureDoesNotMatch");
   });
 });
-
-const origin = "http://127.0.0.1:9000";
-
-function signed(plain: Partial<PlainRequest> = {}, signer = keys): S3Request {
-  return receivedRequest(signHeader(signer, { method: "GET", url: `${origin}/b/k`, now, ...plain }));
-}
-
-function presigned(
-  plain: Partial<PlainRequest> = {},
-  expires: number | string = 300,
-  change = (url: string) => url,
-): S3Request {
-  const url = change(presign(keys, { method: "GET", url: `${origin}/b/k`, now, ...plain }, expires));
-  return receivedRequest({ method: plain.method ?? "GET", url, headers: { ...plain.headers } });
-}
-
-/** A signed request with headers changed afterwards. */
-function changed(
-  headers: { readonly [name: string]: string | undefined },
-  plain: Partial<PlainRequest> = {},
-): S3Request {
-  const request = signHeader(keys, { method: "GET", url: `${origin}/b/k`, now, ...plain });
-  const all = { host: "127.0.0.1:9000", ...request.headers, ...headers };
-  const there = Object.entries(all).filter(([, value]) => value !== undefined);
-  return rawRequest({ target: "/b/k", headers: Object.fromEntries(there) });
-}
 
 describe("what clients send", () => {
   it.each([
@@ -351,194 +312,6 @@ describe("what is refused", () => {
   });
 });
 
-describe("presigned URLs", () => {
-  it("are valid until they expire", () => {
-    expect(authenticate(presigned(), now + 299_999)).toBeDefined();
-    const error = refusal(presigned(), now + 300_000);
-    expect(error).toMatchObject({ code: "AccessDenied", message: "Request has expired", status: 403 });
-    expect(error.elements).toEqual({
-      "X-Amz-Expires": "300",
-      Expires: "2013-05-24T00:05:00Z",
-      ServerTime: "2013-05-24T00:05:00Z",
-    });
-    expect(refusal(presigned({}, 0)).message).toBe("Request has expired");
-  });
-
-  it("are not valid before they were made, but for the clock's tolerance", () => {
-    expect(authenticate(presigned(), now - 900_000)).toBeDefined();
-    expect(refusal(presigned(), now - 900_001).message).toBe("Request is not valid yet");
-  });
-
-  it("may be valid for a week", () => {
-    expect(authenticate(presigned({}, 604_800))).toBeDefined();
-  });
-
-  it.each<[string, S3Request, RegExp]>([
-    ["longer", presigned({}, 604_801), /must be less than a week \(in seconds\)/],
-    ["a negative time", presigned({}, -7), /must be non-negative/],
-    ["a time that is no number", presigned({}, "soon"), /should be a number/],
-    [
-      "another algorithm",
-      presigned({}, 1, (url) => url.replace("AWS4-HMAC-SHA256", "AWS4")),
-      /X-Amz-Algorithm only supports/,
-    ],
-    [
-      "another date format",
-      presigned({}, 1, (url) => url.replace("X-Amz-Date=20130524T000000Z", "X-Amz-Date=2013")),
-      /ISO8601 Long Format/,
-    ],
-    ["no signature", presigned({}, 1, (url) => url.replace(/&X-Amz-Signature=.*/, "")), /requires the X-Amz-Algorithm/],
-    ["half a credential", presigned({}, 1, (url) => url.replace("%2Faws4_request", "")), /Credential is mal-formed/],
-    ["another service", presigned({}, 1, (url) => url.replace("%2Fs3%2F", "%2Fsqs%2F")), /incorrect service "sqs"/],
-  ])("with %s are refused", (_, request, message) => {
-    const error = refusal(request);
-    expect(error.code).toBe("AuthorizationQueryParametersError");
-    expect(error.message).toMatch(message);
-  });
-
-  it.each([
-    ["path", (url: string) => url.replace("/b/k", "/b/j")],
-    ["parameters", (url: string) => url.replace("&X-Amz-Signature", "&versionId=1&X-Amz-Signature")],
-    ["expiry", (url: string) => url.replace("Expires=300", "Expires=301")],
-    ["signature", (url: string) => url.slice(0, -1)],
-  ])("with another %s do not match", (_, change) => {
-    expect(refusal(presigned({}, 300, change)).code).toBe("SignatureDoesNotMatch");
-  });
-
-  it("do not let other x-amz headers through", () => {
-    const url = presign(keys, { method: "PUT", url: `${origin}/b/k`, now });
-    const request = receivedRequest({ method: "PUT", url, headers: { "x-amz-acl": "public-read" } });
-    expect(refusal(request)).toMatchObject({ code: "AccessDenied", elements: { HeadersNotSigned: "x-amz-acl" } });
-  });
-});
-
-describe("presigned URLs of version 2", () => {
-  const expires = now / 1_000 + 60;
-
-  function old(more = "", added = "", method = "GET"): S3Request {
-    const text = `${method}\n\n\n${expires}\n/b/k${more === "" ? "" : `?${more}`}`;
-    const signature = encodeURIComponent(createHmac("sha1", keys.secretKey).update(text).digest("base64"));
-    const query = [`AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=${expires}`, more, added];
-    const target = `/b/k?${query.filter((part) => part !== "").join("&")}`;
-    return rawRequest({ method: "GET", target, headers: { host: "h" } });
-  }
-
-  it("are taken until they expire", () => {
-    expect(authenticate(old())).toMatchObject({ type: "query", identity: { kind: "user", key: known } });
-    expect(authenticate(old("versionId=1")).type).toBe("query");
-    expect(refusal(old(), expires * 1_000).message).toBe("Request has expired");
-    expect(refusal(old("", "", "PUT")).code).toBe("SignatureDoesNotMatch");
-  });
-
-  it("are AWS's documented example", () => {
-    const signature = "NpgCjnDzrM%2BWFzoENXmpNDUsSn8%3D";
-    const target = `/photos/puppy.jpg?AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=1175139620`;
-    const headers = { host: "johnsmith.s3.amazonaws.com" };
-    const before = Date.UTC(2007, 2, 28);
-    expect(authenticate(rawRequest({ target, headers }, ["s3.amazonaws.com"]), before).type).toBe("query");
-    expect(refusal(rawRequest({ target: target.replace("puppy", "kitty"), headers }), before).code).toBe(
-      "SignatureDoesNotMatch",
-    );
-  });
-
-  it("have what was signed of headers in the query, as boto3 writes them", () => {
-    const lines = `PUT\n\ntext/x\n${expires}\nx-amz-acl:private\nx-amz-meta-a:b\n/b/k`;
-    const signature = encodeURIComponent(createHmac("sha1", keys.secretKey).update(lines).digest("base64"));
-    const signed = `AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=${expires}`;
-    const request = (query: string, headers = {}): S3Request =>
-      rawRequest({ method: "PUT", target: `/b/k?${signed}&${query}`, headers: { host: "h", ...headers } });
-    const type = { "content-type": "text/x" };
-    const query = "content-type=text%2Fx&x-amz-meta-a=b&x-amz-acl=private";
-    expect(authenticate(request(query, type)).type).toBe("query");
-    expect(authenticate(request(query, { ...type, "x-amz-meta-a": "b" })).type).toBe("query");
-    expect(refusal(request(query)).code).toBe("SignatureDoesNotMatch");
-    expect(refusal(request(query, { ...type, "x-amz-meta-a": "c" })).code).toBe("SignatureDoesNotMatch");
-    expect(refusal(request(query.replace("private", "public-read"), type)).code).toBe("SignatureDoesNotMatch");
-    expect(refusal(request(`${query}&x-amz-tagging=a`, type)).code).toBe("SignatureDoesNotMatch");
-  });
-
-  it("sign a bucket with a slash behind it", () => {
-    const signature = encodeURIComponent(
-      createHmac("sha1", keys.secretKey).update(`GET\n\n\n${expires}\n/b/`).digest("base64"),
-    );
-    for (const path of ["/b", "/b/"]) {
-      const target = `${path}?prefix=a&AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=${expires}`;
-      expect(authenticate(rawRequest({ target, headers: { host: "h" } })).type).toBe("query");
-    }
-  });
-
-  it("let no sub-resource be added", () => {
-    expect(refusal(old("", "versionId=1")).code).toBe("SignatureDoesNotMatch");
-    expect(refusal(old("", "retention")).code).toBe("AccessDenied");
-  });
-});
-
-describe("version 2 in a header", () => {
-  const day = "Tue, 27 Mar 2007";
-  const host = { host: "johnsmith.s3.amazonaws.com" };
-  const photo = { "content-type": "image/jpeg", "content-length": "94328" };
-
-  it.each([
-    ["GET", "/photos/puppy.jpg", { ...host, date: `${day} 19:36:42 +0000` }, "bWq2s1WEIj+Ydj0vQ697zp+IXMU="],
-    ["PUT", "/photos/puppy.jpg", { ...host, ...photo, date: `${day} 21:15:45 +0000` }, "MyyxeRY7whkBe+bq8fHCL/2kKUg="],
-    [
-      "GET",
-      "/?prefix=photos&max-keys=50&marker=puppy",
-      { ...host, date: `${day} 19:42:41 +0000` },
-      "htDYFYduRNen8P9ZfE/s9SuKy0U=",
-    ],
-    ["GET", "/?acl", { ...host, date: `${day} 19:44:46 +0000` }, "c2WLPFtWHVgbEmeEG93a4cG37dM="],
-  ])("is AWS's documented example: %s %s", (method, target, headers, signature) => {
-    const authorization = `AWS ${keys.accessKey}:${signature}`;
-    const request = rawRequest({ method, target, headers: { ...headers, authorization } }, ["s3.amazonaws.com"]);
-    const time = Date.parse(headers.date);
-    expect(authenticate(request, time + 1000)).toMatchObject({ type: "header", signedAt: time });
-    expect(refusal(request, time + 901_000).code).toBe("RequestTimeTooSkewed");
-    const other = rawRequest({ method: "DELETE", target, headers: { ...headers, authorization } }, [
-      "s3.amazonaws.com",
-    ]);
-    expect(refusal(other, time).code).toBe("SignatureDoesNotMatch");
-  });
-
-  function old(headers: { readonly [name: string]: string }, target = "/b/k"): S3Request {
-    const amz = Object.keys(headers).filter((name) => name.startsWith("x-amz-"));
-    const lines = amz.sort().map((name) => `${name}:${headers[name]}\n`);
-    const date = "x-amz-date" in headers ? "" : (headers["date"] ?? "");
-    const text = `GET\n\n\n${date}\n${lines.join("")}${target}`;
-    const signature = createHmac("sha1", keys.secretKey).update(text).digest("base64");
-    return rawRequest({
-      target,
-      headers: { host: "h", ...headers, authorization: `AWS ${keys.accessKey}:${signature}` },
-    });
-  }
-  const date = new Date(now).toUTCString();
-
-  it("takes an x-amz-date in place of a Date, and holds the body to a hash that was signed", () => {
-    expect(authenticate(old({ date })).payload).toEqual({ kind: "unsigned" });
-    const sha256 = "0".repeat(64);
-    expect(authenticate(old({ "x-amz-date": date, "x-amz-content-sha256": sha256 })).payload).toEqual({
-      kind: "hash",
-      sha256,
-    });
-  });
-
-  it.each([
-    ["no date", {}, "AccessDenied"],
-    ["a date that is none", { "x-amz-date": "Bad Date" }, "AccessDenied"],
-    ["a date before 1970", { "x-amz-date": "Tue, 07 Jul 1950 21:53:04 GMT" }, "AccessDenied"],
-    ["a date in the past", { "x-amz-date": "Wed, 07 Jul 2010 21:53:04 GMT" }, "RequestTimeTooSkewed"],
-    ["a date in the future", { "x-amz-date": "Tue, 07 Jul 9999 21:53:04 GMT" }, "RequestTimeTooSkewed"],
-    ["signed chunks", { date, "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" }, "InvalidRequest"],
-  ])("refuses %s", (_, headers, code) => {
-    expect(refusal(old(headers)).code).toBe(code);
-  });
-
-  it("refuses what it does not cover, and a second mechanism", () => {
-    expect(refusal(old({ date }, "/b/k?retention")).code).toBe("AccessDenied");
-    expect(refusal(old({ date }, "/b/k?X-Amz-Signature=a")).message).toMatch(/^Only one auth mechanism allowed/);
-  });
-});
-
 describe("whatever comes", () => {
   const word = fc.oneof(
     fc.string({ unit: "binary-ascii", maxLength: 20 }),
@@ -618,17 +391,4 @@ describe("whatever comes", () => {
       }),
     );
   });
-});
-
-it("HMAC in two hashes is HMAC", () => {
-  fc.assert(
-    fc.property(
-      fc.uint8Array({ maxLength: 64 }),
-      fc.string({ unit: "binary-ascii", maxLength: 1_500 }),
-      (key, text) => {
-        const expected = createHmac("sha256", key).update(text, "latin1").digest("hex");
-        expect(new HmacSha256(key).sign(text)).toBe(expected);
-      },
-    ),
-  );
 });
