@@ -53,34 +53,34 @@ describe("what was found once", () => {
 
 describe("whatever arrives, all that was acknowledged is there, nothing else is, and nothing is held", () => {
   it("as WriteTickets: every frame has one response, the one it is due", async () => {
-    expect(await fuzz(1.2, streamCase, (one) => target.stream("server", one))).toBeGreaterThan(10);
+    expect(await fuzz(1.2, streamCase, (one) => target.stream("server", one), 11)).toBeGreaterThan(10);
     expect(await target.inconsistency()).toBeUndefined();
   });
 
   it("as responses and requests to the router", async () => {
-    expect(await fuzz(0.8, streamCase, (one) => target.stream("router", one))).toBeGreaterThan(10);
+    expect(await fuzz(0.8, streamCase, (one) => target.stream("router", one), 11)).toBeGreaterThan(10);
     expect(await target.inconsistency()).toBeUndefined();
   });
 
   it("as byte streams: an end makes an object, a reset or silence makes none", async () => {
-    expect(await fuzz(0.8, byteStreamCase, (one) => target.byteStream(one))).toBeGreaterThan(1);
+    expect(await fuzz(0.8, byteStreamCase, (one) => target.byteStream(one), 2)).toBeGreaterThan(1);
     expect(await target.inconsistency()).toBeUndefined();
   });
 
   it("between a client and the router, either way: right answers, or errors in time", async () => {
-    expect(await fuzz(1.5, tappedCase, (one) => target.tapped(one))).toBeGreaterThan(1);
+    expect(await fuzz(1.5, tappedCase, (one) => target.tapped(one), 2)).toBeGreaterThan(1);
     expect(await target.inconsistency()).toBeUndefined();
   });
 
   it("from a client that has the key and asks for anything", async () => {
-    expect(await fuzz(0.8, askedCases, (some) => target.asked(some))).toBeGreaterThan(10);
+    expect(await fuzz(0.8, askedCases, (some) => target.asked(some), 11)).toBeGreaterThan(10);
     expect(await target.inconsistency()).toBeUndefined();
   });
 
   it("between the router and its server, either way: it comes back by itself", async () => {
-    expect(await fuzz(1.5, clusterCase, (one) => cluster.check(one))).toBeGreaterThan(1);
+    expect(await fuzz(1.5, clusterCase, (one) => cluster.check(one), 2)).toBeGreaterThan(1);
   });
   it("from a side that has the key and answers as it likes: what was asked for, or an error, in time", async () => {
-    expect(await fuzz(0.8, answerCase, (one) => answering.check(one))).toBeGreaterThan(10);
+    expect(await fuzz(0.8, answerCase, (one) => answering.check(one), 11)).toBeGreaterThan(10);
   });
 });

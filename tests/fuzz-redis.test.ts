@@ -25,10 +25,10 @@ describe.skipIf(!hasRedisServer())("Redis' replies", () => {
   });
 
   it("however they are broken: right, or an error in time; what was acknowledged is there; it works again by itself", async () => {
-    expect(await fuzz(5, redisCase, (one) => target.check(one))).toBeGreaterThan(3);
+    expect(await fuzz(5, redisCase, (one) => target.check(one), 4)).toBeGreaterThan(3);
   });
 
   it("while it is opened: it opens, or says why not", async () => {
-    expect(await fuzz(2, replyChanges, (changes) => target.opening(changes))).toBeGreaterThan(3);
+    expect(await fuzz(2, replyChanges, (changes) => target.opening(changes), 4)).toBeGreaterThan(3);
   });
 });

@@ -13,9 +13,9 @@ beforeAll(async () => {
 afterAll(() => belongings.giveBack());
 
 it("any request is answered, in S3's words, and the store stays whole", async () => {
-  expect(await fuzzGrammar(target, 30_000)).toBeGreaterThan(1_000);
+  expect(await fuzzGrammar(target, 30_000, 200)).toBeGreaterThan(200);
 });
 
 it("any bytes are answered or the connection closed", async () => {
-  expect(await fuzzBytes(target, 30_000)).toBeGreaterThan(1_000);
+  expect(await fuzzBytes(target, 30_000, 1_001)).toBeGreaterThan(1_000);
 });

@@ -1,16 +1,14 @@
 /** The fuzzers' runs, for as long as they are given. fast-check prints the seed of what fails. */
 import fc from "fast-check";
-import { chunked, form, fuzzRequest, mutated, type S3Target, traffic } from "./s3-fuzz.ts";
+import { fuzzFor } from "./fuzz-run.ts";
+import { chunked, form, type FuzzRequest, fuzzRequest, mutated, type S3Target, traffic } from "./s3-fuzz.ts";
 import { S3Socket } from "./s3-session.ts";
 import { wireBytes } from "./s3-signer.ts";
 
-function budget(milliseconds: number): fc.Parameters<unknown> {
-  return { numRuns: 1_000_000, interruptAfterTimeLimit: milliseconds };
-}
-
-export async function fuzzGrammar(target: S3Target, milliseconds: number): Promise<number> {
+/** `least`: so many cases, of up to twenty requests each; the number of requests. */
+export async function fuzzGrammar(target: S3Target, milliseconds: number, least = 1): Promise<number> {
   let count = 0;
-  const property = fc.asyncProperty(fc.array(fuzzRequest, { minLength: 1, maxLength: 20 }), async (requests) => {
+  const check = async (requests: readonly FuzzRequest[]): Promise<void> => {
     for (const request of requests) {
       count++;
       const problem = await target.problem(request);
@@ -20,15 +18,14 @@ export async function fuzzGrammar(target: S3Target, milliseconds: number): Promi
     await target.prepare();
     const inconsistency = await target.inconsistency();
     if (inconsistency !== undefined) throw new Error(inconsistency);
-  });
-  await fc.assert(property, budget(milliseconds));
+  };
+  await fuzzFor(milliseconds, fc.array(fuzzRequest, { minLength: 1, maxLength: 20 }), check, least);
   return count;
 }
 
 /** Good requests with bytes changed: whatever comes of it, the next request is answered. */
-export async function fuzzBytes(target: S3Target, milliseconds: number): Promise<number> {
+export async function fuzzBytes(target: S3Target, milliseconds: number, least = 1): Promise<number> {
   const { session } = target;
-  let count = 0;
   const good = [
     ...traffic(session),
     ...chunked(session, Buffer.alloc(9_000, "c")).map((one) => wireBytes(one)),
@@ -36,8 +33,7 @@ export async function fuzzBytes(target: S3Target, milliseconds: number): Promise
   ];
   const texts = good.map((bytes) => Buffer.from(bytes).toString("latin1"));
   const request = fc.nat(texts.length - 1).chain((index) => mutated(texts[index]!));
-  const property = fc.asyncProperty(request, async (text) => {
-    count++;
+  const check = async (text: string): Promise<void> => {
     const logged = session.logged.length;
     const socket = await S3Socket.connect(session.port);
     socket.send(Buffer.from(text, "latin1"));
@@ -49,8 +45,8 @@ export async function fuzzBytes(target: S3Target, milliseconds: number): Promise
       throw new Error(`${answer}\n${JSON.stringify(text)}`);
     const failure = session.logged.slice(logged).find((line) => /"level":"error"|"stack"/.test(line));
     if (failure !== undefined) throw new Error(`${failure}\n${JSON.stringify(text)}`);
-  });
-  await fc.assert(property, budget(milliseconds));
+  };
+  const count = await fuzzFor(milliseconds, request, check, least);
   const inconsistency = await target.inconsistency();
   if (inconsistency !== undefined) throw new Error(inconsistency);
   if (!(await session.works())) throw new Error("the next request is not answered");
