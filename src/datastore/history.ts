@@ -3,16 +3,19 @@
  * the journal of what was committed since.
  *
  * A snapshot is LMDB's own copy, made by a thread of its own from one view of the data; then it is read to its end,
- * synced, and described by a second file, without which it does not count.
+ * synced, and described by a second file, without which it does not count. Before that the pages of the datastore's file are
+ * read without LMDB, which a damaged one can lead astray: there is no snapshot of what is damaged, and the older ones stay.
  */
 import { messageOf, StoreError } from "../core/errors.ts";
 import * as limits from "../core/limits.ts";
 import type { OpenAppendFile } from "../env/append-file.ts";
 import type { Clock, Disk, Log, Timer } from "../env/host.ts";
+import { DamageLog } from "./embedded-errors.ts";
 import { admitFormat } from "./embedded-format.ts";
 import { closedAt, Journal, readHeader } from "./journal.ts";
 import { commitKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
+import { walkLmdbFile } from "./lmdb-header.ts";
 import {
   gapName,
   checkRecords,
@@ -74,6 +77,7 @@ export async function refuseLost(disk: Disk, directory: string, datastore: strin
 export class History {
   readonly #options: HistoryOptions;
   readonly #journal: Journal;
+  readonly #damage: DamageLog;
   #commit: number;
   #snapshotCommit: number | undefined;
   /** From this size of the journal on, a snapshot is due. */
@@ -89,6 +93,7 @@ export class History {
   private constructor(options: HistoryOptions, journal: Journal, commit: number, snapshotCommit: number | undefined) {
     this.#options = options;
     this.#journal = journal;
+    this.#damage = new DamageLog(options.log);
     this.#commit = commit;
     this.#snapshotCommit = snapshotCommit;
   }
@@ -109,8 +114,10 @@ export class History {
     const isEmpty = isNew || (isSame && (await readHeader(disk, `${directory}/${newest.name}`))?.isEmpty === true);
     const journal = new Journal({ directory, openFile: options.openFile, clock, log }, { after: commit, isEmpty });
     const history = new History(options, journal, commit, snapshots[0]?.commit);
-    if (isNew || isWhole || wasInterrupted) history.#plan(options.intervalMs);
-    else history.#planSoon();
+    if (!isNew && !isWhole && !wasInterrupted) history.#planSoon();
+    // A smaller file was walked before it was opened.
+    else if ((await sizeOf(disk, fileOf(options))) > limits.pagesCheckedSizeMax) history.#planWalk();
+    else history.#plan(options.intervalMs);
     return history;
   }
 
@@ -156,9 +163,12 @@ export class History {
     };
   }
 
-  /** A snapshot now, unless nothing has changed since the last one. Never rejects: what goes wrong is in the status. */
-  async runOnce(): Promise<void> {
-    this.#running ??= this.#run().finally(() => (this.#running = undefined));
+  /**
+   * Reads all pages now, and takes a snapshot unless nothing has changed since the last one. Never rejects: what goes wrong is in
+   * the status.
+   */
+  async #runOnce(takesSnapshot: boolean): Promise<void> {
+    this.#running ??= this.#run(takesSnapshot).finally(() => (this.#running = undefined));
     await this.#running;
   }
 
@@ -177,7 +187,11 @@ export class History {
     this.#plan(limits.snapshotSoonMs);
   }
 
-  #plan(delayMs: number): void {
+  #planWalk(): void {
+    this.#plan(limits.snapshotSoonMs, false);
+  }
+
+  #plan(delayMs: number, takesSnapshot = true): void {
     this.#timer?.cancel();
     if (this.#isStopped) return;
     this.#timer = this.#options.clock.after(delayMs, () => {
@@ -186,30 +200,32 @@ export class History {
       const { intervalMs } = this.#options;
       const againMs = (): number =>
         this.#journal.isBroken ? Math.min(intervalMs, limits.snapshotAgainMs) : intervalMs;
-      void this.runOnce().then(() => this.#plan(againMs()));
+      void this.#runOnce(takesSnapshot).then(() => this.#plan(againMs()));
     });
   }
 
-  async #run(): Promise<void> {
-    if (this.#commit === this.#snapshotCommit && !this.#journal.isBroken) return;
+  async #run(takesSnapshot: boolean): Promise<void> {
+    const isDue = takesSnapshot && (this.#commit !== this.#snapshotCommit || this.#journal.isBroken);
     const { log } = this.#options;
     try {
-      await this.#take();
+      await (isDue ? this.#take() : this.#walk());
       this.#lastError = undefined;
     } catch (error) {
       if (this.#isStopped) return;
       const isNews = this.#lastError === undefined;
       this.#lastError = messageOf(error);
       // Half a copy must not stay, on a full disk above all.
-      await this.#removePart().catch(() => undefined);
-      if (isNews) log.error("no snapshot of the datastore could be taken", { reason: this.#lastError });
+      if (isDue) await this.#removePart().catch(() => undefined);
+      const what = isDue ? "no snapshot of the datastore could be taken" : "the datastore could not be looked through";
+      if (isNews) log.error(what, { reason: this.#lastError });
     }
   }
 
   async #take(): Promise<void> {
-    const { disk, directory, clock, file, datastore, log } = this.#options;
+    const { disk, directory, clock, file, log } = this.#options;
     const part = partOf(directory);
-    await this.#checkSpace(`${datastore}/data.mdb`);
+    await this.#checkSpace();
+    await this.#walk();
     this.#journal.rotate(this.#commit);
     await disk.makeDirectory(part);
     for (const name of (await disk.list(part)) ?? []) await disk.unlink(`${part}/${name}`);
@@ -230,6 +246,30 @@ export class History {
     await this.#prune(this.#options.keptMax);
   }
 
+  /** DAMAGED where a page of what is committed now cannot be what LMDB wrote. */
+  async #walk(): Promise<void> {
+    const { disk, file } = this.#options;
+    const walkOnce = async (): Promise<void> => {
+      const release = file.hold();
+      try {
+        await walkLmdbFile(disk, fileOf(this.#options), () => this.#refuseStopped());
+      } finally {
+        release();
+      }
+    };
+    try {
+      // A meta page on a slow disk may be read while it is written, and whoever is told of damage stops everything: only what
+      // is found twice is told.
+      await walkOnce().catch(walkOnce);
+    } catch (error) {
+      throw this.#damage.noted(error);
+    }
+  }
+
+  #refuseStopped(): void {
+    if (this.#isStopped) throw new StoreError("ABORTED", "stopped");
+  }
+
   async #removePart(): Promise<void> {
     const { disk, directory } = this.#options;
     const part = partOf(directory);
@@ -237,11 +277,9 @@ export class History {
     await disk.removeDirectory(part);
   }
 
-  async #checkSpace(path: string): Promise<void> {
+  async #checkSpace(): Promise<void> {
     const { disk, directory } = this.#options;
-    const file = await disk.open(path, "read");
-    const size = (await file?.size()) ?? 0;
-    await file?.close();
+    const size = await sizeOf(disk, fileOf(this.#options));
     const free = await disk.freeSpace(directory);
     if (free >= size + limits.snapshotSpaceReserveSize) return;
     throw new StoreError("NO_SPACE", `${directory}: ${free} bytes are free, a copy of the datastore can take ${size}`);
@@ -249,11 +287,12 @@ export class History {
 
   /** Reads the copy to its end. A commit that it has must be known to this process, or it is another datastore's. */
   async #check(part: string): Promise<{ commit: number; records: number }> {
-    const { clock } = this.#options;
+    const { clock, disk } = this.#options;
+    await walkLmdbFile(disk, `${part}/data.mdb`, () => this.#refuseStopped());
     const copy = new LmdbFile({ directory: part, sync: false, readOnly: true });
     try {
       const pause = (): Promise<void> => {
-        if (this.#isStopped) throw new StoreError("ABORTED", "stopped");
+        this.#refuseStopped();
         return new Promise((resolve) => clock.soon(resolve));
       };
       admitFormat(copy, part);
@@ -263,7 +302,7 @@ export class History {
       return { commit, records };
     } finally {
       await copy.close();
-      await this.#options.disk.unlink(`${part}/lock.mdb`);
+      await disk.unlink(`${part}/lock.mdb`);
     }
   }
 
@@ -303,6 +342,21 @@ export class History {
 
 function partOf(directory: string): string {
   return `${directory}/part`;
+}
+
+/** The datastore's own. */
+function fileOf({ datastore }: HistoryOptions): string {
+  return `${datastore}/data.mdb`;
+}
+
+/** 0 where there is none. */
+async function sizeOf(disk: Disk, path: string): Promise<number> {
+  const file = await disk.open(path, "read");
+  try {
+    return (await file?.size()) ?? 0;
+  } finally {
+    await file?.close();
+  }
 }
 
 async function syncFile(disk: Disk, path: string): Promise<void> {

@@ -22,6 +22,7 @@ interface Database {
   getRange(options: { start: string; end: string; limit?: number }): Iterable<{ key: string }>;
   transactionSync(body: () => void): void;
   resetReadTxn(): void;
+  useReadTransaction(): { done(): void };
   backup(directory: string, compact: boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -132,6 +133,15 @@ export class LmdbFile {
    */
   async copy(directory: string): Promise<void> {
     await this.#database.backup(directory, true);
+  }
+
+  /**
+   * Until it is released, no commit writes over a page that what is committed now, or later, consists of: LMDB uses free pages
+   * again only where they were free for the oldest reader too. Must be released before `close`.
+   */
+  hold(): () => void {
+    const transaction = this.#database.useReadTransaction();
+    return () => transaction.done();
   }
 
   async close(): Promise<void> {

@@ -45,11 +45,43 @@ export async function checkLmdbFile(disk: Disk, path: string, walkSizeMax = page
       throw damaged(path, `its last page is page ${meta.lastPage}, beyond what can be mapped`);
     // Can be so in a file that is whole, where its last pages are free.
     if (size < fullSize) await file.truncate(fullSize);
-    if (fullSize <= walkSizeMax) await walkWhole(file, path, meta, fullSize);
+    if (fullSize > walkSizeMax) return true;
+    if (fullSize <= pagesCheckedSizeMax) await walkWhole(file, path, meta, fullSize);
+    else await walkByPage(file, path, meta);
     return true;
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Reads all pages of a file of any size without LMDB, which may have it open: then what is committed must be held meanwhile
+ * (LmdbFile.hold), before this is called. One page at a time, between which others have their turn; `goOn` throws where it is
+ * to end. DAMAGED where the file cannot be what LMDB wrote; otherwise how many pages it has in use.
+ *
+ * The newest meta page is of the commit that is held or a later one, and nothing that either leads to is written over.
+ */
+export async function walkLmdbFile(disk: Disk, path: string, goOn: () => void = () => undefined): Promise<number> {
+  const file = await disk.open(path, "read");
+  if (file === undefined) throw damaged(path, "it is gone");
+  try {
+    return await walkByPage(file, path, await newestMeta(file, path), goOn);
+  } finally {
+    await file.close();
+  }
+}
+
+function walkByPage(file: DiskFile, path: string, meta: Meta, goOn: () => void = () => undefined): Promise<number> {
+  const read = async (from: number, size: number): Promise<Buffer> => {
+    goOn();
+    const bytes = Buffer.allocUnsafe(size);
+    try {
+      return bytes.subarray(0, await file.read(bytes, from));
+    } catch (error) {
+      throw damaged(path, `${size} bytes at ${from} cannot be read (${messageOf(error)})`);
+    }
+  };
+  return walkPages({ ...meta, path, read }, meta.free, meta.records);
 }
 
 async function walkWhole(file: DiskFile, path: string, meta: Meta, size: number): Promise<void> {
@@ -95,7 +127,8 @@ async function newestMeta(file: DiskFile, path: string): Promise<Meta> {
 
 async function readMeta(file: DiskFile, position: number, path: string): Promise<Meta> {
   const bytes = new Uint8Array(metaSize);
-  const count = await file.read(bytes, position);
+  // At once where that can be: this thread is the one that commits, so it cannot be half written.
+  const count = file.readNow(bytes, position) ?? (await file.read(bytes, position));
   const view = new DataView(bytes.buffer);
   if (count < metaSize || view.getUint32(24, true) !== magic) {
     throw damaged(path, `there is no LMDB header at byte ${position}`);
