@@ -225,6 +225,7 @@ describe("what is refused", () => {
     ["no date", changed({ "x-amz-date": undefined }), "AccessDenied", /valid Date or x-amz-date header/],
     ["a date that is none", changed({ "x-amz-date": "Bad Date" }), "AccessDenied", /valid Date or x-amz-date header/],
     ["an empty date", changed({ "x-amz-date": "" }), "AccessDenied", /valid Date or x-amz-date header/],
+    ["a date before 1970", changed({ "x-amz-date": "19500707T215304Z" }), "AccessDenied", /valid Date or x-amz-date/],
     ["a day that is none", changed({ "x-amz-date": "20130532T000000Z" }), "AccessDenied", undefined],
     [
       "another day than the credential's",

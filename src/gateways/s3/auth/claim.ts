@@ -141,9 +141,10 @@ function malformed(why: string, elements: { readonly [name: string]: string } = 
 function dateOf(request: S3Request, known: KnownHeads): { date: string; signedAt: number } {
   const text = request.header("x-amz-date") ?? request.header("date") ?? "";
   const basic = known.date(text);
-  if (basic !== undefined) return { date: text, signedAt: basic };
+  // What lies before 1970 is no date that a clock tells.
+  if (basic !== undefined && basic >= 0) return { date: text, signedAt: basic };
   const http = readHttpDate(text);
-  if (http !== undefined) return { date: basicDate(http), signedAt: http };
+  if (http !== undefined && http >= 0) return { date: basicDate(http), signedAt: http };
   throw new S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header");
 }
 

@@ -50,13 +50,26 @@ describe("presigned URLs of version 2", () => {
     expect(refusal(request(`${query}&x-amz-tagging=a`, type)).code).toBe("SignatureDoesNotMatch");
   });
 
-  it("sign a bucket with a slash behind it", () => {
-    const signature = encodeURIComponent(
-      createHmac("sha1", keys.secretKey).update(`GET\n\n\n${expires}\n/b/`).digest("base64"),
-    );
-    for (const path of ["/b", "/b/"]) {
+  it("sign a bucket with a slash behind it, or as it is asked for", () => {
+    const asked = (path: string, signed: string): S3Request => {
+      const hmac = createHmac("sha1", keys.secretKey).update(`GET\n\n\n${expires}\n${signed}`);
+      const signature = encodeURIComponent(hmac.digest("base64"));
       const target = `${path}?prefix=a&AWSAccessKeyId=${keys.accessKey}&Signature=${signature}&Expires=${expires}`;
-      expect(authenticate(rawRequest({ target, headers: { host: "h" } })).type).toBe("query");
+      return rawRequest({ target, headers: { host: "h" } });
+    };
+    for (const [path, signed] of [
+      ["/b", "/b/"],
+      ["/b/", "/b/"],
+      ["/b", "/b"],
+    ] as const) {
+      expect(authenticate(asked(path, signed)).type).toBe("query");
+    }
+    for (const [path, signed] of [
+      ["/b/", "/b"],
+      ["/b", "/c"],
+      ["/b/k", "/b"],
+    ] as const) {
+      expect(refusal(asked(path, signed)).code).toBe("SignatureDoesNotMatch");
     }
   });
 

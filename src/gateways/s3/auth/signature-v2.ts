@@ -138,16 +138,20 @@ export function verifyOldClaim(
     const message = `Parameters that signature version 2 does not cover: ${unsigned.join(", ")}`;
     throw new S3Error("AccessDenied", message);
   }
-  const text = stringToSign(request, claim);
-  const expected = createHmac("sha1", key.secretKey).update(text, "latin1").digest();
-  const provided = Buffer.from(claim.signature, "base64");
-  if (expected.length !== provided.length || !timingSafeEqual(expected, provided)) {
+  const texts = pathsOf(request).map((path) => stringToSign(request, claim, path));
+  if (!texts.some((text) => isSignatureOf(text, key, claim))) {
     throw new S3Error("SignatureDoesNotMatch", undefined, {
-      elements: { AWSAccessKeyId: claim.accessKey, StringToSign: text, SignatureProvided: claim.signature },
+      elements: { AWSAccessKeyId: claim.accessKey, StringToSign: texts[0]!, SignatureProvided: claim.signature },
     });
   }
   const signedAt = claim.form === "header" ? claim.time : undefined;
   return { identity: { kind: "user", key }, payload: payloadOf(request, claim), type: claim.form, signedAt };
+}
+
+function isSignatureOf(text: string, key: AccessKey, { signature }: OldClaim): boolean {
+  const expected = createHmac("sha1", key.secretKey).update(text, "latin1").digest();
+  const provided = Buffer.from(signature, "base64");
+  return expected.length === provided.length && timingSafeEqual(expected, provided);
 }
 
 function checkExpiry(expiresAt: number, now: number): void {
@@ -164,14 +168,14 @@ function payloadOf(request: S3Request, claim: OldClaim): PayloadMode {
   throw new S3Error("InvalidRequest", "Chunks cannot be signed in a request of signature version 2");
 }
 
-function stringToSign(request: S3Request, { date }: OldClaim): string {
+function stringToSign(request: S3Request, { date }: OldClaim, path: string): string {
   const { method } = request;
   const amz = [...amazonHeaders(request)]
     .sort(([one], [other]) => (one < other ? -1 : 1))
     .map(([name, value]) => `${name}:${value}\n`);
   const md5 = request.header("content-md5") ?? "";
   const type = request.header("content-type") ?? "";
-  return `${method}\n${md5}\n${type}\n${date}\n${amz.join("")}${canonicalResource(request)}`;
+  return `${method}\n${md5}\n${type}\n${date}\n${amz.join("")}${path}${signedQuery(request)}`;
 }
 
 /** Headers, and those that stand in the query instead: `withQueryHeaders` makes headers of them, so they are signed as such. */
@@ -188,13 +192,17 @@ function isAmazon(name: string): boolean {
   return name.toLowerCase().startsWith("x-amz-");
 }
 
-function canonicalResource({ bucket, key, hosted, rawPath, query }: S3Request): string {
+/** How the path can have been signed: a bucket by itself with a slash behind it, as boto3 does however it asks, or as asked. */
+function pathsOf({ bucket, key, hosted, rawPath }: S3Request): readonly string[] {
   const asked = hosted ? `/${bucket}${rawPath}` : rawPath;
-  // A bucket by itself is signed with a slash behind it, as boto3 does, however it is asked for.
-  const path = key === undefined && bucket !== undefined ? `${asked.replace(/\/$/, "")}/` : asked;
+  const isBare = key === undefined && bucket !== undefined && !asked.endsWith("/");
+  return isBare ? [`${asked}/`, asked] : [asked];
+}
+
+function signedQuery({ query }: S3Request): string {
   const parameters = [...query]
     .filter(([name]) => signedParameters.has(name))
     .sort(([one], [other]) => (one < other ? -1 : 1))
     .map(([name, value]) => (value === "" ? name : `${name}=${value}`));
-  return parameters.length === 0 ? path : `${path}?${parameters.join("&")}`;
+  return parameters.length === 0 ? "" : `?${parameters.join("&")}`;
 }
