@@ -16,17 +16,27 @@ function told(said: { readonly [name: string]: string }): { [name: string]: stri
 }
 
 describe("what is said of an object", () => {
-  it("any user metadata comes back, byte for byte, but for white space around it", () => {
+  it("any user metadata of US-ASCII comes back, byte for byte, but for white space around it", () => {
     const name = fc.stringMatching(/^[a-z0-9._-]{1,20}$/);
-    const value = fc.string({
-      unit: fc.integer({ min: 0x20, max: 0xff }).map((code) => String.fromCharCode(code)),
-      maxLength: 40,
-    });
+    const value = fc.string({ unit: "grapheme-ascii", maxLength: 40 });
     fc.assert(
       fc.property(fc.dictionary(name, value, { maxKeys: 5 }), (meta) => {
         const said = Object.fromEntries(Object.entries(meta).map(([key, text]) => [`x-amz-meta-${key}`, text]));
         const expected = Object.fromEntries(Object.entries(said).map(([key, text]) => [key, text.trim()]));
         expect(told(said)).toEqual({ "Content-Type": "binary/octet-stream", ...expected });
+      }),
+    );
+  });
+
+  it("other user metadata comes back encoded by RFC 2047", () => {
+    const comesBack = (value: Buffer): unknown => told({ "x-amz-meta-a": value.toString("latin1") })["x-amz-meta-a"];
+    expect(comesBack(Buffer.from("grün"))).toBe("=?UTF-8?B?Z3LDvG4=?=");
+    expect(comesBack(Buffer.from("grün", "latin1"))).toBe("=?UTF-8?B?Z3LDvG4=?=");
+    const text = fc.string({ unit: "grapheme", maxLength: 40 }).map((each) => `é${each}é`);
+    fc.assert(
+      fc.property(text, (value) => {
+        const encoded = /^=\?UTF-8\?B\?([A-Za-z0-9+/=]+)\?=$/.exec(String(comesBack(Buffer.from(value))));
+        expect(Buffer.from(encoded![1]!, "base64").toString()).toBe(value);
       }),
     );
   });

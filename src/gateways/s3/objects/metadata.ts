@@ -1,4 +1,5 @@
 /** What a client says of an object in headers, and how it is said back (docs.aws.amazon.com, "Working with object metadata"). */
+import { isUtf8 } from "node:buffer";
 import { type SystemHeader, systemHeaders, type VersionAttributes } from "../model.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
 
@@ -106,9 +107,16 @@ export function describingHeaders(attributes: VersionAttributes, into: { [name: 
   if (headers !== undefined) {
     for (const name in headers) into[answerNames[name as SystemHeader]] = headers[name as SystemHeader]!;
   }
-  if (meta !== undefined) for (const name in meta) into[metadataPrefix + name] = meta[name]!;
+  if (meta !== undefined) for (const name in meta) into[metadataPrefix + name] = mailSafe(meta[name]!);
   if (attributes.class !== undefined) into["x-amz-storage-class"] = attributes.class;
   if (attributes.redirect !== undefined) into["x-amz-website-redirect-location"] = attributes.redirect;
+}
+
+/** As AWS returns user metadata that is not US-ASCII: encoded by RFC 2047. What is no UTF-8 is taken for Latin-1. */
+function mailSafe(value: string): string {
+  if (!/[^\t -~]/.test(value)) return value;
+  const bytes = Buffer.from(value, "latin1");
+  return `=?UTF-8?B?${(isUtf8(bytes) ? bytes : Buffer.from(value)).toString("base64")}?=`;
 }
 
 /** `response-content-type` and the like replace headers; only of who has signed. */
