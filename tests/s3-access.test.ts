@@ -402,6 +402,24 @@ describe("ACLs", () => {
     expect(await told("GET", `${path}/a`, { by: "alt" })).toBe(no);
   });
 
+  test("of a bucket: who may write to it gives new objects tags, and changes none", async () => {
+    const path = await bucket({ ...withAcls, "x-amz-acl": "public-read-write" });
+    const tagged = { by: "alt", headers: { "x-amz-tagging": "a=b" }, body: "x" } as const;
+    expect(await told("PUT", `${path}/a`, tagged)).toBe("200");
+    const tags = "<Tagging><TagSet/></Tagging>";
+    for (const by of ["alt", "nobody"] as const) {
+      expect(await told("PUT", `${path}/a?tagging`, { by, body: tags })).toBe("403 AccessDenied");
+      expect(await told("DELETE", `${path}/a?tagging`, { by })).toBe("403 AccessDenied");
+    }
+    expect(await told("PUT", `${await bucket(withAcls)}/a`, tagged)).toBe("403 AccessDenied");
+  });
+
+  test("for Amazon's EC2 are not there", async () => {
+    const path = await bucket(withAcls);
+    const headers = { "x-amz-acl": "aws-exec-read" };
+    expect(await told("PUT", `${path}/a`, { headers, body: "x" })).toBe("501 NotImplemented");
+  });
+
   test("of a bucket: bucket-owner-read lets its owner read what another account wrote", async () => {
     const path = await bucket({ ...withAcls, "x-amz-acl": "public-read-write" });
     await ask("PUT", `${path}/a`, { by: "alt", headers: { "x-amz-acl": "bucket-owner-read" }, body: "x" });

@@ -132,8 +132,9 @@ function isUnlimited({ identity }: AccessRequest): boolean {
   return identity.kind === "user" && !identity.key.readOnly && identity.key.buckets === undefined;
 }
 
-/** An ACL (tags, retention) that a new object is to have is asked for by the action that changes one. */
+/** An ACL, or tags, that a new object is to have are asked for by the action that changes them. */
 function isCreating({ action, request }: AccessRequest): boolean {
+  if (action === "s3:PutObjectTagging") return !request.query.has("tagging");
   return action === "s3:PutObjectAcl" && !request.query.has("acl");
 }
 

@@ -61,6 +61,9 @@ export function aclOfHeaders(header: HeaderOf): AclRequest | undefined {
   if (grants !== undefined) {
     throw new S3Error("InvalidRequest", "Specifying both Canned ACLs and Header Grants is not allowed");
   }
+  // It is for Amazon's EC2, which nobody is here.
+  if (canned === "aws-exec-read")
+    throw new S3Error("NotImplemented", "There is no EC2 that aws-exec-read could let in.");
   const name = cannedAcls.find((each) => each === canned);
   if (name === undefined) throw invalidArgument("x-amz-acl", canned, "");
   return { kind: "canned", name };
