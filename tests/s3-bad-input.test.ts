@@ -124,7 +124,7 @@ describe("parameters", () => {
     ["GET", "/bucket?list-type=2&continuation-token=odd", 400, "InvalidArgument"],
     ["GET", "/bucket?encoding-type=base64", 400, "InvalidArgument"],
     ["GET", "/bucket/object?partNumber=0", 400, "InvalidArgument"],
-    ["GET", "/bucket/object?partNumber=2", 416, "InvalidPartNumber"],
+    ["GET", "/bucket/object?partNumber=2", 400, "InvalidPart"],
     ["DELETE", "/bucket/object?versionsId=null", 501, "NotImplemented"],
   ])("%s %s", async (method, path, status, code) => {
     const target = path.replace("UPLOAD", upload);

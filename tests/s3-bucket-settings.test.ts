@@ -222,7 +222,7 @@ describe("tags", () => {
 
   test.each<[string, readonly (readonly [string, string])[], string]>([
     ["ten", many(10), "200"],
-    ["eleven", many(11), "400 BadRequest"],
+    ["eleven", many(11), "400 InvalidTag"],
     ["the longest", [["k".repeat(128), "v".repeat(256)]], "200"],
     ["a key too long", [["k".repeat(129), "v"]], "400 InvalidTag"],
     ["a value too long", [["k", "v".repeat(257)]], "400 InvalidTag"],
@@ -292,7 +292,7 @@ describe("what is not configured", () => {
 
   test("is not configured by trying, and deleted without trouble", async () => {
     const path = await bucket();
-    for (const query of ["website", "replication", "logging", "accelerate", "requestPayment", "notification"]) {
+    for (const query of ["website", "replication", "accelerate"]) {
       expect((await ask("PUT", `${path}?${query}`, "<X/>")).told).toBe("501 NotImplemented");
     }
     for (const query of ["analytics", "inventory", "metrics", "intelligent-tiering"]) {
@@ -304,6 +304,24 @@ describe("what is not configured", () => {
     expect((await ask("POST", `${path}/a?restore`, "<X/>")).told).toBe("501 NotImplemented");
     expect((await ask("POST", `${path}/a?select&select-type=2`, "<X/>")).told).toBe("501 NotImplemented");
   });
+});
+
+test.each([
+  [
+    "logging",
+    "BucketLoggingStatus",
+    "",
+    "<LoggingEnabled><TargetBucket>b</TargetBucket><TargetPrefix/></LoggingEnabled>",
+  ],
+  ["requestPayment", "RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>", "<Payer>Requester</Payer>"],
+  ["notification", "NotificationConfiguration", "", "<EventBridgeConfiguration/>"],
+])("?%s can be asked to stay as it is, and nothing else", async (query, root, same, other) => {
+  const path = `${await bucket()}?${query}`;
+  const put = async (inner: string): Promise<string> => (await ask("PUT", path, `<${root}>${inner}</${root}>`)).told;
+  const before = (await ask("GET", path)).text;
+  expect([await put(same), await put(other)]).toEqual(["200", "501 NotImplemented"]);
+  expect((await ask("PUT", path, "<X/>")).told).toBe("400 MalformedXML");
+  expect((await ask("GET", path)).text).toBe(before);
 });
 
 test("settings that are changed at the same time are all changed", async () => {

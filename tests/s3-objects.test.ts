@@ -154,7 +154,7 @@ describe("ranges", () => {
   test("part 1 is all of an object that was not uploaded in parts", async () => {
     const part = await get("/objects/range?partNumber=1");
     expect([part.status, part.text, part.headers.get("x-amz-mp-parts-count")]).toEqual([206, "testcontent", null]);
-    expect(await s3.refusal("GET", "/objects/range?partNumber=2")).toEqual([416, "InvalidPartNumber"]);
+    expect(await s3.refusal("GET", "/objects/range?partNumber=2")).toEqual([400, "InvalidPart"]);
     expect(await s3.refusal("GET", "/objects/range?partNumber=0")).toEqual([400, "InvalidArgument"]);
     expect(await s3.refusal("GET", "/objects/range?partNumber=1", { range: "bytes=0-1" })).toEqual([
       400,
@@ -429,7 +429,7 @@ describe("tags of an object", () => {
     const set = (pairs: [string, string][]): Promise<unknown> =>
       s3.refusal("PUT", "/objects/tagged?tagging", {}, tagging(pairs));
     expect(await set(many(10))).toEqual([200, undefined]);
-    expect(await set(many(11))).toEqual([400, "BadRequest"]);
+    expect(await set(many(11))).toEqual([400, "InvalidTag"]);
     expect(await set([["k".repeat(129), "v"]])).toEqual([400, "InvalidTag"]);
     expect(await set([["k", "v".repeat(257)]])).toEqual([400, "InvalidTag"]);
     expect(
@@ -459,7 +459,7 @@ describe("tags of an object", () => {
           .map((pair) => pair.join("="))
           .join("&"),
       ),
-    ).toEqual([400, "BadRequest"]);
+    ).toEqual([400, "InvalidTag"]);
     expect(await refused("%zz=b")).toEqual([400, "InvalidArgument"]);
   });
 });
@@ -478,6 +478,7 @@ describe("who may not read", () => {
   test("an error's id is its answer's", async () => {
     const answer = await get("/objects/nothing");
     expect(elementText(answer.text, "RequestId")).toBe(answer.headers.get("x-amz-request-id"));
+    expect(elementText(answer.text, "HostId")).toBe(answer.headers.get("x-amz-id-2"));
     expect(answer.headers.get("content-type")).toBe("application/xml");
   });
 });

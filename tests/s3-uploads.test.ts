@@ -261,7 +261,7 @@ describe("reading by part", () => {
         ).toEqual([headers.get("etag"), "2", String(size), range]);
       }
     }
-    expect(outcome(await get(`${path}?partNumber=3`))).toEqual([416, "InvalidPartNumber"]);
+    expect(outcome(await get(`${path}?partNumber=3`))).toEqual([400, "InvalidPart"]);
     const told = await get(`${path}?attributes`, { "x-amz-object-attributes": "ObjectParts,ObjectSize" });
     expect([elementText(told.text, "PartsCount"), elementText(told.text, "ObjectSize")]).toEqual([
       "2",

@@ -67,7 +67,11 @@ export class S3Gateway {
       if (error.status >= 500 && error.code !== "NotImplemented") this.#report(state, error, thrown);
       answer = errorAnswer(error, state);
     }
-    const headers: { [name: string]: string | number } = { "x-amz-request-id": id, ...answer.headers };
+    const headers: { [name: string]: string | number } = {
+      "x-amz-request-id": id,
+      "x-amz-id-2": id,
+      ...answer.headers,
+    };
     if (state.bucket?.attributes.cors !== undefined && state.request !== undefined) {
       Object.assign(headers, corsHeaders(state.bucket, state.request));
     }
@@ -81,7 +85,7 @@ export class S3Gateway {
   refuse(refusal: HttpRefusal): HttpAnswer {
     const error = errorOfRefusal(refusal);
     const id = this.#nextId();
-    const headers = { "x-amz-request-id": id, "Content-Type": "application/xml", ...error.headers };
+    const headers = { "x-amz-request-id": id, "x-amz-id-2": id, "Content-Type": "application/xml", ...error.headers };
     return { status: error.status, headers, body: errorDocument(error, id, "") };
   }
 

@@ -1,12 +1,14 @@
 /**
  * Sub-resources of things that this store does not do. Reading one answers as AWS does where it is not configured, which
- * is what consoles and Terraform look for; removing one that is not there is no error; configuring one is refused.
+ * is what consoles and Terraform look for; removing one that is not there is no error; configuring one is refused, unless
+ * it asks for what is so anyway: many clients switch off notifications and logging in that way.
  */
+import { xmlSizeMax } from "../../../core/limits.ts";
 import type { HttpAnswer } from "../../../env/http.ts";
 import type { Method, Operation, S3Call, Scope } from "../operation.ts";
-import { noContent, xml } from "../protocol/answer.ts";
+import { empty, noContent, xml } from "../protocol/answer.ts";
 import { S3Error, type S3Code } from "../protocol/error.ts";
-import { document, leaf } from "../protocol/xml.ts";
+import { document, leaf, parseXml, type XmlNode } from "../protocol/xml.ts";
 
 interface Absent {
   /** The query parameter. */
@@ -17,6 +19,8 @@ interface Absent {
   readonly policyName: string;
   /** What reading it answers; where that is an error, it can be deleted, too. */
   readonly answer: { readonly xml: string } | { readonly error: S3Code };
+  /** A document that asks for nothing else than what is so anyway. */
+  readonly asItIs?: { readonly root: string; readonly isMeant: (root: XmlNode) => boolean };
 }
 
 const absent: readonly Absent[] = [
@@ -37,6 +41,7 @@ const absent: readonly Absent[] = [
     name: "BucketLogging",
     policyName: "BucketLogging",
     answer: { xml: document("BucketLoggingStatus") },
+    asItIs: { root: "BucketLoggingStatus", isMeant: (root) => root.children.length === 0 },
   },
   {
     when: "accelerate",
@@ -49,12 +54,17 @@ const absent: readonly Absent[] = [
     name: "BucketRequestPayment",
     policyName: "BucketRequestPayment",
     answer: { xml: document("RequestPaymentConfiguration", leaf("Payer", "BucketOwner")) },
+    asItIs: {
+      root: "RequestPaymentConfiguration",
+      isMeant: (root) => root.only("Payer").requireValue("Payer") === "BucketOwner",
+    },
   },
   {
     when: "notification",
     name: "BucketNotificationConfiguration",
     policyName: "BucketNotification",
     answer: { xml: document("NotificationConfiguration") },
+    asItIs: { root: "NotificationConfiguration", isMeant: (root) => root.children.length === 0 },
   },
 ];
 
@@ -89,13 +99,14 @@ export const notConfiguredOperations: readonly Operation[] = [
   refused("RestoreObject", "POST", "object", "restore", "s3:RestoreObject", ["versionId"]),
 ];
 
-function operationsOf({ when, name, policyName, answer }: Absent): Operation[] {
+function operationsOf({ when, name, policyName, answer, asItIs }: Absent): Operation[] {
   const common = { scope: "bucket", when } as const;
   const get = `s3:Get${policyName}`;
   const put = `s3:Put${policyName}`;
-  const refusePut: Operation = { ...common, name: `Put${name}`, method: "PUT", action: put, run: refuse };
+  const run = asItIs === undefined ? refuse : (call: S3Call): Promise<HttpAnswer> => keep(call, asItIs);
+  const putIt: Operation = { ...common, name: `Put${name}`, method: "PUT", action: put, run };
   if ("xml" in answer) {
-    return [{ ...common, name: `Get${name}`, method: "GET", action: get, run: async () => xml(answer.xml) }, refusePut];
+    return [{ ...common, name: `Get${name}`, method: "GET", action: get, run: async () => xml(answer.xml) }, putIt];
   }
   const fail = async ({ bucket }: S3Call): Promise<HttpAnswer> => {
     throw new S3Error(answer.error, undefined, { elements: { BucketName: bucket.name } });
@@ -103,7 +114,7 @@ function operationsOf({ when, name, policyName, answer }: Absent): Operation[] {
   const remove = when === "website" ? "s3:DeleteBucketWebsite" : put;
   return [
     { ...common, name: `Get${name}`, method: "GET", action: get, run: fail },
-    refusePut,
+    putIt,
     { ...common, name: `Delete${name}`, method: "DELETE", action: remove, run: async () => noContent() },
   ];
 }
@@ -115,6 +126,10 @@ async function getOne({ request }: S3Call, list: string): Promise<HttpAnswer> {
 
 async function notThere(): Promise<HttpAnswer> {
   throw new S3Error("NoSuchConfiguration");
+}
+
+async function keep(call: S3Call, { root, isMeant }: NonNullable<Absent["asItIs"]>): Promise<HttpAnswer> {
+  return isMeant(parseXml(await call.body.collect(xmlSizeMax), root)) ? empty() : refuse(call);
 }
 
 async function refuse({ operation }: S3Call): Promise<HttpAnswer> {

@@ -186,8 +186,9 @@ function partOf(text: string | undefined, object: SavedObject, attributes: Versi
   return { offset, length: summary.size, count: parts.length, summary };
 }
 
+/** AWS's list of errors has no other code for it, and clients look for this one. */
 function unknownPart(asked: number, count: number): S3Error {
-  return new S3Error("InvalidPartNumber", undefined, {
+  return new S3Error("InvalidPart", "The requested partnumber is not satisfiable", {
     elements: { PartNumberRequested: String(asked), ActualPartCount: String(count) },
   });
 }

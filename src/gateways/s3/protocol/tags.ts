@@ -56,11 +56,9 @@ function decodedForm(text: string, header: string): string {
 
 export function checkedTags(pairs: readonly (readonly [string, string])[], countMax: number): Tags {
   if (pairs.length > countMax) {
-    const why =
-      countMax === objectTagsMax
-        ? `Object tags cannot be greater than ${countMax}`
-        : `Bucket tag count cannot be greater than ${countMax}`;
-    throw new S3Error("BadRequest", why);
+    // The one code that AWS documents for tags; what it answers itself was seen to be BadRequest, which clients do not ask for.
+    if (countMax === objectTagsMax) throw new S3Error("InvalidTag", `Object tags cannot be greater than ${countMax}`);
+    throw new S3Error("BadRequest", `Bucket tag count cannot be greater than ${countMax}`);
   }
   const tags = Object.create(null) as { [key: string]: string };
   for (const [key, value] of pairs) {
