@@ -76,6 +76,14 @@ describe("expiration", () => {
     expect(due % day).toBe(0);
     expect(due - s3.now).toBeGreaterThan(day - 60_000);
     expect((await s3.ask("HEAD", `/${bucket}/kept`)).headers.get("x-amz-expiration")).toBeNull();
+    const copy = await s3.ask("PUT", `/${bucket}/one/b`, { "x-amz-copy-source": `${bucket}/kept` });
+    expect(copy.headers.get("x-amz-expiration")).toBe(told);
+    const id = elementText((await s3.ask("POST", `/${bucket}/one/a?uploads`)).text, "UploadId")!;
+    const etag = (await s3.ask("PUT", `/${bucket}/one/a?uploadId=${id}&partNumber=1`, {}, "x")).headers.get("etag")!;
+    const parts = `<Part><PartNumber>1</PartNumber><ETag>${etag}</ETag></Part>`;
+    const body = `<CompleteMultipartUpload>${parts}</CompleteMultipartUpload>`;
+    const completed = await s3.ask("POST", `/${bucket}/one/a?uploadId=${id}`, {}, body);
+    expect(completed.headers.get("x-amz-expiration")).toBe(told);
     await run();
     expect(await keys()).toHaveLength(4);
     s3.pass(due - s3.now + 1);
@@ -196,6 +204,10 @@ describe("uploads", () => {
     const id = elementText(begun.text, "UploadId")!;
     expect(Date.parse(begun.headers.get("x-amz-abort-date")!)).toBeGreaterThan(s3.now + 2 * day - 60_000);
     expect(begun.headers.get("x-amz-abort-rule-id")).not.toBeNull();
+    const listed = await s3.ask("GET", `/${bucket}/up/a?uploadId=${id}`);
+    for (const name of ["x-amz-abort-date", "x-amz-abort-rule-id"]) {
+      expect(listed.headers.get(name)).toBe(begun.headers.get(name));
+    }
     await s3.ask("PUT", `/${bucket}/up/a?uploadId=${id}&partNumber=1`, {}, "x");
     const other = elementText((await s3.ask("POST", `/${bucket}/other?uploads`)).text, "UploadId")!;
     s3.pass(day);

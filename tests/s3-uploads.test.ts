@@ -169,6 +169,25 @@ describe("completing", () => {
   });
 });
 
+test("what is made where versions are suspended is told without a version id, and read with that of the null version", async () => {
+  await s3.bucket("suspended");
+  const suspended = "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>";
+  await s3.ask("PUT", "/suspended?versioning", {}, suspended);
+  const id = await begin("/suspended/parts");
+  const part = await upload("/suspended/parts", id, 1, "x");
+  const made = [
+    await s3.ask("PUT", "/suspended/put", {}, "x"),
+    await s3.ask("PUT", "/suspended/copy", { "x-amz-copy-source": "suspended/put" }),
+    await complete("/suspended/parts", id, [part]),
+  ];
+  expect(made.map(({ status, headers }) => [status, headers.get("x-amz-version-id")])).toEqual(
+    Array(3).fill([200, null]),
+  );
+  for (const key of ["put", "copy", "parts"]) {
+    expect((await head(`/suspended/${key}`)).headers.get("x-amz-version-id")).toBe("null");
+  }
+});
+
 describe("uploads that are not there", () => {
   test("are NoSuchUpload, whatever is asked of them", async () => {
     const id = await begin("/uploads/there");
@@ -191,6 +210,24 @@ describe("uploads that are not there", () => {
     expect((await s3.ask("DELETE", `/uploads/aborted?uploadId=${id}`)).status).toBe(204);
     expect(await s3.refusal("DELETE", `/uploads/aborted?uploadId=${id}`)).toEqual([404, "NoSuchUpload"]);
     expect(await s3.refusal("GET", `/uploads/aborted?uploadId=${id}`)).toEqual([404, "NoSuchUpload"]);
+  });
+
+  test("also where they are aborted while a part comes", async () => {
+    const path = "/uploads/aborted-between";
+    await s3.ask("PUT", "/uploads/copied-between", {}, "x");
+    const outcomes = new Set<string>();
+    for (let round = 0; round < 20; round++) {
+      const id = await begin(path);
+      const query = `${path}?uploadId=${id}`;
+      const [sent, copied, aborted] = await Promise.all([
+        s3.ask("PUT", `${query}&partNumber=1`, {}, "x"),
+        s3.ask("PUT", `${query}&partNumber=2`, { "x-amz-copy-source": "/uploads/copied-between" }),
+        s3.ask("DELETE", query),
+      ]);
+      expect(aborted.status).toBe(204);
+      for (const { status, code } of [sent, copied]) outcomes.add(code ?? String(status));
+    }
+    expect([...outcomes].filter((code) => code !== "200" && code !== "NoSuchUpload")).toEqual([]);
   });
 
   test.each([["0"], ["10001"], ["-1"], ["a"], [""]])("%j is no part number", async (number) => {
@@ -276,20 +313,23 @@ describe("checksums of uploads", () => {
   const crc = (bytes: Uint8Array): string => base64(Buffer.from(crc32(bytes).toString(16).padStart(8, "0"), "hex"));
   const pieces = [large(1), large(2), Buffer.from("three")];
 
+  /** Of each part, `sum` where it is given: otherwise the store says it. */
   async function filled(
     path: string,
     headers: Headers,
     element: string,
     header: string,
+    sum?: (bytes: Uint8Array) => string,
   ): Promise<[string, NamedPart[]]> {
     const begun = await s3.ask("POST", `${path}?uploads`, headers);
     expect(begun.headers.get("x-amz-checksum-algorithm")).toBe(headers["x-amz-checksum-algorithm"]);
     const id = elementText(begun.text, "UploadId")!;
     const parts: NamedPart[] = [];
     for (const [index, piece] of pieces.entries()) {
-      const answer = await s3.ask("PUT", `${path}?uploadId=${id}&partNumber=${index + 1}`, {}, piece);
-      const sum = answer.headers.get(header);
-      parts.push({ number: index + 1, etag: answer.headers.get("etag")!, more: `<${element}>${sum}</${element}>` });
+      const sent: Headers = sum === undefined ? {} : { [header]: sum(piece) };
+      const answer = await s3.ask("PUT", `${path}?uploadId=${id}&partNumber=${index + 1}`, sent, piece);
+      const told = answer.headers.get(header);
+      parts.push({ number: index + 1, etag: answer.headers.get("etag")!, more: `<${element}>${told}</${element}>` });
     }
     return [id, parts];
   }
@@ -297,7 +337,8 @@ describe("checksums of uploads", () => {
   test("composite: of the parts' checksums, which must be named", async () => {
     const path = "/uploads/composite";
     const name = "x-amz-checksum-sha256";
-    const [id, parts] = await filled(path, { "x-amz-checksum-algorithm": "SHA256" }, "ChecksumSHA256", name);
+    const wanted = { "x-amz-checksum-algorithm": "SHA256" };
+    const [id, parts] = await filled(path, wanted, "ChecksumSHA256", name, (bytes) => base64(sha256(bytes)));
     const whole = base64(sha256(Buffer.concat(pieces.map(sha256))));
     const bare = parts.map(({ number, etag }) => ({ number, etag }));
     const swapped = [{ ...parts[0]!, more: parts[1]!.more! }, ...parts.slice(1)];
@@ -343,7 +384,7 @@ describe("checksums of uploads", () => {
     ]);
   });
 
-  test("that no algorithm has, or another than the upload's, are refused", async () => {
+  test("that no algorithm has, or other than the upload's, are refused; of a composite, none at all", async () => {
     const refused = (headers: Headers): Promise<unknown> => s3.refusal("POST", "/uploads/no?uploads", headers);
     expect(await refused({ "x-amz-checksum-algorithm": "MD4" })).toEqual([400, "InvalidRequest"]);
     expect(await refused({ "x-amz-checksum-type": "COMPOSITE" })).toEqual([400, "InvalidRequest"]);
@@ -356,10 +397,11 @@ describe("checksums of uploads", () => {
       "InvalidRequest",
     ]);
     const id = await begin("/uploads/other", { "x-amz-checksum-algorithm": "SHA256" });
-    const other = { "x-amz-checksum-crc32": crc(Buffer.from("x")) };
-    expect(await s3.refusal("PUT", `/uploads/other?uploadId=${id}&partNumber=1`, other, "x")).toEqual([
-      400,
-      "InvalidRequest",
-    ]);
+    for (const headers of [{ "x-amz-checksum-crc32": crc(Buffer.from("x")) }, {}]) {
+      expect(await s3.refusal("PUT", `/uploads/other?uploadId=${id}&partNumber=1`, headers, "x")).toEqual([
+        400,
+        "InvalidRequest",
+      ]);
+    }
   });
 });

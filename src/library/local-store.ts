@@ -1,6 +1,7 @@
 /** The Store over a router of this process: the modules of the gateway, called without HTTP. */
 import { StoreError } from "../core/errors.ts";
 import { deleteObjectsMax } from "../core/limits.ts";
+import { nullVersion } from "../datastore/datastore.ts";
 import type { AccessKey } from "../gateways/s3/auth/accounts.ts";
 import { deleteBucket } from "../gateways/s3/buckets/bucket.ts";
 import { checkBucketName } from "../gateways/s3/buckets/bucket-name.ts";
@@ -117,10 +118,9 @@ export class LocalStore implements Store {
         const headers = { ...descriptionHeaders(options), ...conditionHeaders(options) };
         const call = await this.#call(bucket, { key: checkedKey(key), headers, body: given });
         const { headers: said } = await putObject(call);
-        const version = said["x-amz-version-id"];
         return {
           etag: bareEtag(String(said["ETag"])),
-          versionId: version === undefined ? undefined : String(version),
+          versionId: versionIdIn(call.bucket, String(said["x-amz-version-id"] ?? nullVersion)),
           size: given.receivedSize,
         };
       } catch (error) {

@@ -8,8 +8,9 @@ import type { HttpAnswer } from "../../../env/http.ts";
 import { type ChecksumAlgorithm, checksumAlgorithms, checksumElement, type Checksums } from "../body/checksum.ts";
 import { objectBody } from "../body/object-body.ts";
 import type { RequestBody } from "../body/request-body.ts";
+import { expirationHeader } from "../buckets/lifecycle.ts";
 import { copiedEtag, type Decryption, openEncryption, rewrap } from "../encryption/object-encryption.ts";
-import { type ObjectAttributes, type ObjectEncryption, plain, type VersionAttributes } from "../model.ts";
+import { type ObjectAttributes, type ObjectEncryption, plain, type VersionAttributes, versionOf } from "../model.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { xml } from "../protocol/answer.ts";
 import { isoDate } from "../protocol/dates.ts";
@@ -19,7 +20,7 @@ import { document, leaf } from "../protocol/xml.ts";
 import { conditionError, writeCondition } from "./conditions.ts";
 import { type CopySource, findCopySource } from "./copy-source.ts";
 import { explainingBody } from "./damage.ts";
-import { type NewObject, newObject, newObjectActions, versionAttributes, versionHeader } from "./new-object.ts";
+import { type NewObject, newObject, newObjectActions, newVersionHeader, versionAttributes } from "./new-object.ts";
 import { storeBody } from "./object-write.ts";
 import { checkEarly } from "./put-object.ts";
 
@@ -35,7 +36,7 @@ export const copyObjectOperations: readonly Operation[] = [
 ];
 
 /** How often a copy is begun again because its source was replaced meanwhile. */
-const attemptsMax = 5;
+export const copyAttemptsMax = 5;
 
 async function copyObject(call: S3Call): Promise<HttpAnswer> {
   const { source, copied } = await copyNamed(call);
@@ -54,11 +55,14 @@ export async function copyNamed(call: S3Call): Promise<{ readonly source: CopySo
     try {
       return { source, copied: await copy(call, source, directives, condition) };
     } catch (error) {
-      const isGone =
-        error instanceof StoreError && error.code === "NOT_FOUND" && /source of the copy/.test(error.message);
-      if (!isGone || attempt === attemptsMax) throw conditionError(condition, error);
+      if (!isSourceGone(error) || attempt === copyAttemptsMax) throw conditionError(condition, error);
     }
   }
+}
+
+/** Whether the object that was to be shared was replaced or removed since it was looked at. */
+export function isSourceGone(error: unknown): boolean {
+  return error instanceof StoreError && error.code === "NOT_FOUND" && /source of the copy/.test(error.message);
 }
 
 interface Directives {
@@ -257,7 +261,8 @@ async function withChecksum(
 
 function answer(call: S3Call, source: CopySource, { version, attributes, made }: Copied): HttpAnswer {
   const headers: { [name: string]: string | number } = { ...made.encryption?.headers };
-  versionHeader(call, version.version, headers);
+  newVersionHeader(version.version, headers);
+  expirationHeader(call.services, call.bucket, versionOf(version), headers);
   if (source.bucket.versioning !== "off") headers["x-amz-copy-source-version-id"] = source.version.version;
   return xml(
     document(

@@ -3,6 +3,7 @@
  * PutObject, CreateMultipartUpload, CopyObject and form uploads.
  */
 import { andThen, type Soon } from "../../../core/soon.ts";
+import { nullVersion } from "../../../datastore/datastore.ts";
 import type { HttpHeaders } from "../../../env/http.ts";
 import { aclForNewObject } from "../access/new-acl.ts";
 import { checksumAlgorithms, checksumHeader, type Checksums, type ChecksumType } from "../body/checksum.ts";
@@ -86,7 +87,12 @@ export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
 }
 
-/** x-amz-version-id, where the bucket keeps versions. */
+/** x-amz-version-id of a version that is there, where the bucket keeps versions. */
 export function versionHeader(call: S3Call, version: string, into: { [name: string]: string | number }): void {
   if (call.bucket.versioning !== "off") into["x-amz-version-id"] = version;
+}
+
+/** x-amz-version-id of a version that was just made. A null version has none: AWS names it to who reads, not to who writes. */
+export function newVersionHeader(version: string, into: { [name: string]: string | number }): void {
+  if (version !== nullVersion) into["x-amz-version-id"] = version;
 }

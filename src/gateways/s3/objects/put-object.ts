@@ -8,7 +8,7 @@ import { empty } from "../protocol/answer.ts";
 import { S3Error } from "../protocol/error.ts";
 import { checkKey } from "../protocol/key.ts";
 import { conditionError, writeCondition } from "./conditions.ts";
-import { checksumHeaders, newObject, newObjectActions, versionAttributes, versionHeader } from "./new-object.ts";
+import { checksumHeaders, newObject, newObjectActions, versionAttributes, newVersionHeader } from "./new-object.ts";
 import { storeBody } from "./object-write.ts";
 
 export const putObjectOperations: readonly Operation[] = [
@@ -32,7 +32,7 @@ export async function putObject(call: S3Call): Promise<HttpAnswer> {
   try {
     const { written, received } = await storeBody(services, { body, encryption: made.encryption, target });
     const headers: { [name: string]: string | number } = { ETag: `"${etag}"`, ...made.encryption?.headers };
-    versionHeader(call, written.version!.version, headers);
+    newVersionHeader(written.version!.version, headers);
     checksumHeaders(received.checksums, "FULL_OBJECT", headers);
     expirationHeader(services, bucket, versionOf(written.version!), headers);
     return empty(headers);

@@ -5,6 +5,7 @@ import { completeUploadSizeMax, partSizeMin, partsMax } from "../../../core/limi
 import type { HttpAnswer } from "../../../env/http.ts";
 import { checksumAlgorithms, checksumElement, checksumHeader, type Checksums } from "../body/checksum.ts";
 import { checkedValue } from "../body/expectations.ts";
+import { expirationHeader } from "../buckets/lifecycle.ts";
 import { completeEncryption } from "../encryption/object-encryption.ts";
 import {
   type ObjectAttributes,
@@ -13,18 +14,19 @@ import {
   type PartSummary,
   plain,
   type Upload,
+  type Version,
   type VersionAttributes,
   versionOf,
 } from "../model.ts";
 import { bareEtag, conditionError, writeCondition } from "../objects/conditions.ts";
 import { checksumLeaves } from "../objects/copy-object.ts";
-import { versionHeader } from "../objects/new-object.ts";
+import { newVersionHeader } from "../objects/new-object.ts";
 import { checkEarly } from "../objects/put-object.ts";
 import type { Operation, S3Call } from "../operation.ts";
 import { type AnswerHeaders, xml } from "../protocol/answer.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
 import { document, leaf, parseXml, type XmlNode } from "../protocol/xml.ts";
-import { findUpload, noSuchUpload } from "./find-upload.ts";
+import { findUpload, uploadError } from "./find-upload.ts";
 import { combinedChecksums, type UploadChecksum } from "./upload-checksum.ts";
 
 export const completeUploadOperations: readonly Operation[] = [
@@ -70,11 +72,10 @@ async function completeUpload(call: S3Call): Promise<HttpAnswer> {
       condition === undefined ? target : { ...target, condition },
       call.now,
     );
-    return answer(call, attributes, version.version, encryption);
+    return answer(call, versionOf(version), encryption);
   } catch (error) {
-    if (error instanceof StoreError && error.code === "NOT_FOUND" && error.message.startsWith("upload ")) {
-      return repeated(call, id, noSuchUpload(id));
-    }
+    const known = uploadError(id, error);
+    if (known !== error) return repeated(call, id, known);
     // A part was replaced or the upload aborted since it was looked at.
     if (error instanceof StoreError && /there is no part/.test(error.message)) throw new S3Error("InvalidPart");
     throw conditionError(condition, error);
@@ -85,9 +86,9 @@ async function completeUpload(call: S3Call): Promise<HttpAnswer> {
 async function repeated(call: S3Call, id: string, error: unknown): Promise<HttpAnswer> {
   const record = await call.services.datastore.getVersion(call.bucket.name, call.key);
   if (record?.object === undefined) throw error;
-  const { attributes, version } = versionOf(record);
-  if (attributes.upload !== id) throw error;
-  return answer(call, attributes, version, {});
+  const version = versionOf(record);
+  if (version.attributes.upload !== id) throw error;
+  return answer(call, version, {});
 }
 
 function readParts(root: XmlNode): NamedPart[] {
@@ -236,10 +237,12 @@ function objectAttributesOf(parts: readonly Part[]): ObjectAttributes {
   return cipher.length === 0 ? { parts: summaries } : { parts: summaries, cipher };
 }
 
-function answer(call: S3Call, attributes: VersionAttributes, version: string, encryption: AnswerHeaders): HttpAnswer {
-  const { bucket, key, request } = call;
+function answer(call: S3Call, version: Version, encryption: AnswerHeaders): HttpAnswer {
+  const { bucket, key, request, services } = call;
+  const { attributes } = version;
   const headers: { [name: string]: string | number } = { ...encryption };
-  versionHeader(call, version, headers);
+  newVersionHeader(version.version, headers);
+  expirationHeader(services, bucket, version, headers);
   const path = `/${bucket.name}/${key}`.split("/").map(encodeURIComponent).join("/");
   const scheme = request.http.secure ? "https" : "http";
   const host = request.header("host") ?? "localhost";

@@ -1,4 +1,5 @@
 /** The upload that a request names: it must be one of this bucket and key. */
+import { StoreError } from "../../../core/errors.ts";
 import { partsMax } from "../../../core/limits.ts";
 import { type Upload, uploadOf } from "../model.ts";
 import type { S3Call } from "../operation.ts";
@@ -14,6 +15,12 @@ export async function findUpload({ services, request, bucket, key }: S3Call): Pr
 
 export function noSuchUpload(id: string): S3Error {
   return new S3Error("NoSuchUpload", undefined, { elements: { UploadId: id } });
+}
+
+/** What the datastore says of an upload that was completed or aborted meanwhile, in S3's words; other errors as they are. */
+export function uploadError(id: string, error: unknown): unknown {
+  const isGone = error instanceof StoreError && error.code === "NOT_FOUND" && error.message.startsWith("upload ");
+  return isGone ? noSuchUpload(id) : error;
 }
 
 export function partNumberOf({ request }: S3Call): number {

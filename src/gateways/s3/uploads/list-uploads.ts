@@ -1,8 +1,8 @@
 /** ListMultipartUploads and ListParts. */
 import type { HttpAnswer } from "../../../env/http.ts";
-import { StoreError } from "../../../core/errors.ts";
 import type { Page, PartRecord, UploadRecord, VersionsRequest } from "../../../datastore/datastore.ts";
 import { checksumElement, type Checksums, type ChecksumAlgorithm } from "../body/checksum.ts";
+import { abortHeaders } from "../buckets/lifecycle.ts";
 import { countOf, isEncoded, pageSizeOf } from "../buckets/listing-query.ts";
 import {
   commonPrefixes,
@@ -18,7 +18,7 @@ import { partOf, uploadOf, type Upload, type UploadAttributes } from "../model.t
 import type { Operation, S3Call } from "../operation.ts";
 import { xml } from "../protocol/answer.ts";
 import { document, leaf, type Xml } from "../protocol/xml.ts";
-import { findUpload, noSuchUpload } from "./find-upload.ts";
+import { findUpload, uploadError } from "./find-upload.ts";
 
 export const listUploadsOperations: readonly Operation[] = [
   {
@@ -127,6 +127,8 @@ async function listParts(call: S3Call): Promise<HttpAnswer> {
   const { attributes } = upload;
   const found = maxParts === 0 ? [] : await partsAfter(call, upload.upload, marker, maxParts + 1);
   const parts = found.slice(0, maxParts);
+  const headers: { [name: string]: string | number } = {};
+  abortHeaders(services, bucket, upload, headers);
   return xml(
     document(
       "ListPartsResult",
@@ -144,6 +146,7 @@ async function listParts(call: S3Call): Promise<HttpAnswer> {
       partElements(parts),
       checksumKind(attributes),
     ),
+    headers,
   );
 }
 
@@ -151,9 +154,7 @@ async function partsAfter({ services }: S3Call, id: string, after: number, limit
   try {
     return await services.datastore.listParts(id, after, limit);
   } catch (error) {
-    // It was completed or aborted just now.
-    if (error instanceof StoreError && error.code === "NOT_FOUND") throw noSuchUpload(id);
-    throw error;
+    throw uploadError(id, error);
   }
 }
 

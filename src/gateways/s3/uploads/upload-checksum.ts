@@ -11,6 +11,7 @@ import {
   digestOf,
 } from "../body/checksum.ts";
 import { combineCrcs, type CrcAlgorithm } from "../body/crc-combine.ts";
+import type { UploadAttributes } from "../model.ts";
 import { S3Error } from "../protocol/error.ts";
 
 export interface UploadChecksum {
@@ -43,10 +44,15 @@ export function uploadChecksum(header: HeaderOf): UploadChecksum | undefined {
   return { algorithm, type };
 }
 
-/** A part must not come with another checksum than the upload was begun with. */
-export function checkPartAlgorithm(wanted: ChecksumAlgorithm | undefined, given: ChecksumAlgorithm | undefined): void {
-  if (wanted === undefined || given === undefined || wanted === given) return;
-  const names = `expected checksum Type: ${wanted.toLowerCase()}, actual checksum Type: ${given.toLowerCase()}`;
+/** A part comes with no other checksum than the upload was begun with; with that one where a composite is made of them. */
+export function checkPartAlgorithm(
+  { algorithm, checksumType }: UploadAttributes,
+  given: ChecksumAlgorithm | undefined,
+): void {
+  if (algorithm === undefined || given === algorithm) return;
+  if (given === undefined && checksumType === "FULL_OBJECT") return;
+  const actual = given?.toLowerCase() ?? "null";
+  const names = `expected checksum Type: ${algorithm.toLowerCase()}, actual checksum Type: ${actual}`;
   throw invalid(`Checksum Type mismatch occurred, ${names}`);
 }
 

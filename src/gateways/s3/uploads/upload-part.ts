@@ -4,7 +4,7 @@ import type { SavedObject } from "../../../datastore/datastore.ts";
 import type { ChecksumAlgorithm, Checksums } from "../body/checksum.ts";
 import { type Decryption, type EncryptionPlan, openEncryption, resumePlan } from "../encryption/object-encryption.ts";
 import { type ObjectAttributes, type PartAttributes, plain, type Upload } from "../model.ts";
-import { checksumLeaves, sourceBody } from "../objects/copy-object.ts";
+import { checksumLeaves, copyAttemptsMax, isSourceGone, sourceBody } from "../objects/copy-object.ts";
 import { type CopySource, findCopySource } from "../objects/copy-source.ts";
 import { checksumHeaders, hex } from "../objects/new-object.ts";
 import { storeBody } from "../objects/object-write.ts";
@@ -15,7 +15,7 @@ import { isoDate } from "../protocol/dates.ts";
 import { invalidArgument } from "../protocol/error.ts";
 import { document, leaf } from "../protocol/xml.ts";
 import type { RequestBody } from "../body/request-body.ts";
-import { findUpload, partNumberOf } from "./find-upload.ts";
+import { findUpload, partNumberOf, uploadError } from "./find-upload.ts";
 import { checkPartAlgorithm } from "./upload-checksum.ts";
 
 export const uploadPartOperations: readonly Operation[] = [
@@ -44,9 +44,11 @@ async function uploadPart(call: S3Call): Promise<HttpAnswer> {
   const { services, request, body } = call;
   const part = partNumberOf(call);
   const upload = await findUpload(call);
-  checkPartAlgorithm(upload.attributes.algorithm, body.algorithm);
+  checkPartAlgorithm(upload.attributes, body.algorithm);
   const encryption = await resumePlan(services, upload.attributes.version.encryption, request);
-  const { etag, checksums } = await storePart(call, upload, part, body, encryption);
+  const { etag, checksums } = await storePart(call, upload, part, body, encryption).catch((error: unknown) => {
+    throw uploadError(upload.upload, error);
+  });
   const headers: { [name: string]: string | number } = { ETag: `"${etag}"`, ...encryption?.headers };
   checksumHeaders(checksums, undefined, headers);
   delete headers["x-amz-checksum-type"];
@@ -81,10 +83,20 @@ async function storePart(
 }
 
 async function uploadPartCopy(call: S3Call): Promise<HttpAnswer> {
-  const { services, request, now } = call;
   const part = partNumberOf(call);
   const upload = await findUpload(call);
-  const source = await findCopySource(call);
+  for (let attempt = 1; ; attempt++) {
+    const source = await findCopySource(call);
+    try {
+      return await copyIntoPart(call, upload, part, source);
+    } catch (error) {
+      if (!isSourceGone(error) || attempt === copyAttemptsMax) throw uploadError(upload.upload, error);
+    }
+  }
+}
+
+async function copyIntoPart(call: S3Call, upload: Upload, part: number, source: CopySource): Promise<HttpAnswer> {
+  const { services, request, now } = call;
   const range = copyRange(request.header("x-amz-copy-source-range"), source.object.size);
   const decryption = await openEncryption(services, source.version.attributes, request, "copy-source");
   const encryption = await resumePlan(services, upload.attributes.version.encryption, request);
