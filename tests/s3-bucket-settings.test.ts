@@ -300,6 +300,10 @@ describe("what is not configured", () => {
       expect((await ask("DELETE", `${path}?${query}&id=a`)).told).toBe("404 NoSuchConfiguration");
     }
     for (const query of ["website", "replication"]) expect((await ask("DELETE", `${path}?${query}`)).told).toBe("204");
+    for (const place of [path, "/"]) {
+      const listening = "events=s3%3AObjectCreated%3A%2A&prefix=a&suffix=b&ping=10";
+      expect((await ask("GET", `${place}?${listening}`)).told).toBe("501 NotImplemented");
+    }
     expect((await ask("GET", `${path}/a?torrent`)).told).toBe("501 NotImplemented");
     expect((await ask("POST", `${path}/a?restore`, "<X/>")).told).toBe("501 NotImplemented");
     expect((await ask("POST", `${path}/a?select&select-type=2`, "<X/>")).told).toBe("501 NotImplemented");

@@ -76,6 +76,8 @@ const several = [
   { when: "intelligent-tiering", name: "IntelligentTiering", list: "ListBucketIntelligentTieringConfigurationsResult" },
 ] as const;
 
+const listening = ["ping", "prefix", "suffix"];
+
 export const notConfiguredOperations: readonly Operation[] = [
   ...absent.flatMap(operationsOf),
   ...several.flatMap(({ when, name, list }): Operation[] => {
@@ -97,6 +99,9 @@ export const notConfiguredOperations: readonly Operation[] = [
   refused("GetObjectTorrent", "GET", "object", "torrent", "s3:GetObjectTorrent"),
   refused("SelectObjectContent", "POST", "object", "select", "s3:GetObject", ["select-type"]),
   refused("RestoreObject", "POST", "object", "restore", "s3:RestoreObject", ["versionId"]),
+  // MinIO's, not AWS's. Its clients would take the listing that is answered instead for events.
+  refused("ListenBucketNotification", "GET", "bucket", "events", "s3:ListenBucketNotification", listening),
+  refused("ListenNotification", "GET", "service", "events", "s3:ListenNotification", listening),
 ];
 
 function operationsOf({ when, name, policyName, answer, asItIs }: Absent): Operation[] {
