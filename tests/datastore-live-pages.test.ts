@@ -119,6 +119,24 @@ describe("a file in use", () => {
     await expect(walkDuring(() => () => undefined)).rejects.toMatchObject({ code: "DAMAGED" });
   });
 
+  test("whose head says of no possible size is damaged, whatever memory that would take", async () => {
+    const directory = path.join(root, "datastore");
+    await mkdir(directory);
+    const file = new LmdbFile({ directory, sync: false });
+    fill(file, 10);
+    await file.close();
+    const handle = await open(dataFile(), "r+");
+    const last = Buffer.alloc(8);
+    for (const meta of [0, 4_096]) {
+      // The root of its records, and its last page.
+      last.writeBigUInt64LE(2n ** 52n);
+      await handle.write(last, 0, 8, meta + 136);
+      await handle.write(last, 0, 8, meta + 144);
+    }
+    await handle.close();
+    await expect(walkLmdbFile(nodeDisk, dataFile())).rejects.toMatchObject({ code: "DAMAGED" });
+  });
+
   test("is used again when it is released: it does not grow for ever", async () => {
     const directory = path.join(root, "datastore");
     await mkdir(directory);
@@ -165,4 +183,26 @@ test("damage while it is open: told with the runbook, and no snapshot is taken o
     highestVolume: undefined,
   });
   expect(report).toMatchObject({ isWhole: true, replayedCommits: 4 });
+});
+
+test("what is committed while its pages are walked is no damage", async () => {
+  const store = await openHere();
+  const save = async (round: number): Promise<void> => {
+    const text = "x".repeat(500 + (round % 100));
+    await Promise.all(
+      Array.from({ length: 100 }, (_, index) =>
+        store.saveEntry("account", `name-${(index * 3 + round) % 300}`, { text }),
+      ),
+    );
+  };
+  for (let round = 0; round < 6; round++) await save(round);
+  let isOver = false;
+  const over = carryOut().then(() => (isOver = true));
+  let round = 0;
+  while (!isOver) await save(round++);
+  await over;
+  expect(round).toBeGreaterThan(2);
+  expect(told).toEqual([]);
+  expect(await names()).toHaveLength(1);
+  await store.close();
 });

@@ -71,7 +71,14 @@ export async function walkLmdbFile(disk: Disk, path: string, goOn: () => void = 
   }
 }
 
-function walkByPage(file: DiskFile, path: string, meta: Meta, goOn: () => void = () => undefined): Promise<number> {
+async function walkByPage(
+  file: DiskFile,
+  path: string,
+  meta: Meta,
+  goOn: () => void = () => undefined,
+): Promise<number> {
+  // Pages that are in use are in the file; and what is kept in memory of each is bounded by it, whatever the meta page says.
+  const lastPage = Math.min(meta.lastPage, Math.ceil((await file.size()) / meta.pageSize) - 1);
   const read = async (from: number, size: number): Promise<Buffer> => {
     goOn();
     const bytes = Buffer.allocUnsafe(size);
@@ -81,7 +88,7 @@ function walkByPage(file: DiskFile, path: string, meta: Meta, goOn: () => void =
       throw damaged(path, `${size} bytes at ${from} cannot be read (${messageOf(error)})`);
     }
   };
-  return walkPages({ ...meta, path, read }, meta.free, meta.records);
+  return walkPages({ ...meta, lastPage, path, read }, meta.free, meta.records);
 }
 
 async function walkWhole(file: DiskFile, path: string, meta: Meta, size: number): Promise<void> {
