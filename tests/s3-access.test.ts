@@ -414,6 +414,14 @@ describe("ACLs", () => {
     expect(await told("PUT", `${await bucket(withAcls)}/a`, tagged)).toBe("403 AccessDenied");
   });
 
+  test("a key that is too long is that, whoever asks", async () => {
+    const path = `${await bucket({ ...withAcls, "x-amz-acl": "public-read-write" })}/${"x".repeat(1025)}`;
+    for (const by of ["root", "alt", "nobody"] as const) {
+      expect(await told("PUT", path, { by, body: "x" })).toBe("400 KeyTooLongError");
+      expect(await told("GET", path, { by })).toBe("400 KeyTooLongError");
+    }
+  });
+
   test("for Amazon's EC2 are not there", async () => {
     const path = await bucket(withAcls);
     const headers = { "x-amz-acl": "aws-exec-read" };

@@ -87,6 +87,16 @@ describe("names", () => {
     [`/bucket/${"%C3%A9".repeat(513)}`, 400, "KeyTooLongError"],
   ])("no key is %s", async (path, status, code) => {
     expect(refusalOf(await session.ask("PUT", path, {}, "bytes"))).toEqual([status, code]);
+    for (const query of ["", "?acl", "?tagging"]) {
+      expect(refusalOf(await session.ask("GET", path + query))).toEqual([status, code]);
+    }
+  });
+
+  it("a path without a bucket's name is of none", async () => {
+    for (const method of ["GET", "PUT", "DELETE"]) {
+      expect(refusalOf(await session.ask(method, "//key"))).toEqual([404, "NoSuchBucket"]);
+    }
+    expect(refusalOf(await session.ask("PUT", "//"))).toEqual([400, "InvalidBucketName"]);
   });
 
   it.each(["%", "%4", "%zz", "%C3", "%FF", "%C0%AF", "%ED%A0%80", "a%F5%80%80%80b", "\u00ff"])(

@@ -218,6 +218,7 @@ export class S3Gateway {
   }
 
   #report(state: RequestState, error: S3Error, thrown: unknown): void {
+    if (error.isTold) return;
     const { log } = this.#services.host;
     const fields = { request: state.id, operation: state.operation?.name, code: error.code, error: messageOf(thrown) };
     if (error.status === 503 || error.status === 507) log.warn("request refused", fields);
@@ -241,7 +242,7 @@ interface RequestState {
 }
 
 function couldBeName(bucket: string): boolean {
-  return Buffer.byteLength(bucket) <= bucketNameSizeMax && !bucket.includes("\0");
+  return bucket !== "" && Buffer.byteLength(bucket) <= bucketNameSizeMax && !bucket.includes("\0");
 }
 
 function errorAnswer(error: S3Error, { http, id, request }: RequestState): HttpAnswer {

@@ -14,6 +14,7 @@ import type { Datastore } from "../../../datastore/datastore.ts";
 import { accountOf, type Identity } from "../auth/identity.ts";
 import { versionOf, type Bucket, type Permission, type Version } from "../model.ts";
 import { S3Error } from "../protocol/error.ts";
+import { checkKey } from "../protocol/key.ts";
 import { isReading, knownActions } from "./actions.ts";
 import { bucketPermission, granted, objectPermission } from "./grants.ts";
 import { parsePolicy, type Effect, type Policy } from "./policy.ts";
@@ -81,6 +82,7 @@ export class Access {
   }
 
   async #withVersion(services: AccessServices, ask: AccessRequest, bucket: Bucket): Promise<boolean> {
+    checkKey(ask.key!);
     const record = await services.datastore.getVersion(bucket.name, ask.key!, ask.versionId);
     return this.#decide(ask, bucket, record?.object === undefined ? undefined : versionOf(record));
   }

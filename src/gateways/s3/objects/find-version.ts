@@ -13,6 +13,7 @@ import { type Bucket, type Version, versionOf } from "../model.ts";
 import type { Services } from "../operation.ts";
 import { httpDate } from "../protocol/dates.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
+import { checkKey } from "../protocol/key.ts";
 
 export interface FoundVersion {
   readonly version: Version;
@@ -37,6 +38,7 @@ export function findVersion(
   key: string,
   versionId: string | undefined,
 ): Soon<FoundVersion> {
+  checkKey(key);
   return (
     (datastore.now === undefined ? undefined : findNow(datastore.now, bucket, key, versionId)) ??
     findLater(datastore, bucket, key, versionId)
