@@ -123,6 +123,8 @@ describe("parameters", () => {
     ["DELETE", `/bucket/upload?uploadId=${"x".repeat(5_000)}`, 404, "NoSuchUpload"],
     ["POST", "/bucket/upload?uploadId=%27%22%3Cx%3E", 404, "NoSuchUpload"],
     ["PUT", "/bucket/upload?uploadId=nothing&partNumber=1", 404, "NoSuchUpload"],
+    ["PUT", "/bucket/upload?uploadId=UPLOAD", 405, "MethodNotAllowed"],
+    ["PUT", "/bucket/upload?partNumber=1", 400, "InvalidArgument"],
     ["PUT", "/bucket/upload?uploadId=UPLOAD&partNumber=0", 400, "InvalidArgument"],
     ["PUT", "/bucket/upload?uploadId=UPLOAD&partNumber=10001", 400, "InvalidArgument"],
     ["PUT", `/bucket/upload?uploadId=UPLOAD&partNumber=${long}`, 400, "InvalidArgument"],

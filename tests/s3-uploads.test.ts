@@ -304,6 +304,7 @@ describe("reading by part", () => {
       "2",
       String(partSize + 4),
     ]);
+    expect(told.text).toContain("<ObjectParts><PartsCount>2</PartsCount></ObjectParts>");
   });
 });
 

@@ -11,7 +11,7 @@ import { S3Error, s3ErrorOf } from "../protocol/error.ts";
 import { document, escapeText, parseXml, type Xml, type XmlNode } from "../protocol/xml.ts";
 import { bareEtag } from "./conditions.ts";
 import { deleteActions, deleteOne, mayBypass, unknownCondition, wantsBypass, type Deleted } from "./delete-object.ts";
-import { checkVersionId } from "./find-version.ts";
+import { isVersionId } from "./version-id.ts";
 
 export const deleteObjectsOperations: readonly Operation[] = [
   { name: "DeleteObjects", method: "POST", scope: "bucket", when: "delete", action: undefined, run: deleteObjects },
@@ -42,7 +42,9 @@ async function deleteObjects(call: S3Call): Promise<HttpAnswer> {
 async function deleteNamed(call: S3Call, object: NamedObject, bypass: boolean, isQuiet: boolean): Promise<Xml> {
   const { key, etag } = object;
   try {
-    const versionId = checkVersionId(object.versionId === "" ? undefined : object.versionId);
+    const versionId = object.versionId === "" ? undefined : object.versionId;
+    // Here AWS does not tell an id that can be none from one that is not there.
+    if (versionId !== undefined && !isVersionId(versionId)) throw new S3Error("NoSuchVersion");
     if (object.unknown !== undefined) throw unknownCondition(object.unknown);
     for (const action of deleteActions(versionId, etag)) {
       const allowed = isAllowed(call, action, key, versionId);

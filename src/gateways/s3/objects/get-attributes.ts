@@ -88,11 +88,13 @@ function partsElement({ request }: S3Call, parts: readonly PartSummary[] | undef
   };
   const limit = Math.min(number("x-amz-max-parts", partsPerPageMax), partsPerPageMax);
   const after = number("x-amz-part-number-marker", 0);
+  // As AWS, which lists parts only where they have checksums of their own.
+  if (parts.every(({ checksums }) => checksums === undefined)) {
+    return element("ObjectParts", leaf("PartsCount", parts.length));
+  }
   // What the parts of a completed object are called is their place in it.
   const page = parts.slice(after, after + limit);
   const isTruncated = after + page.length < parts.length;
-  // AWS lists single parts only where they have checksums of their own.
-  const listed = page.some(({ checksums }) => checksums !== undefined) ? page : [];
   return element(
     "ObjectParts",
     leaf("PartsCount", parts.length),
@@ -100,7 +102,7 @@ function partsElement({ request }: S3Call, parts: readonly PartSummary[] | undef
     leaf("NextPartNumberMarker", after + page.length),
     leaf("MaxParts", limit),
     leaf("IsTruncated", isTruncated),
-    ...listed.map(({ size, checksums }, index) =>
+    ...page.map(({ size, checksums }, index) =>
       element("Part", ...checksumLeaves(checksums), leaf("PartNumber", after + index + 1), leaf("Size", size)),
     ),
   );

@@ -170,7 +170,7 @@ function versionAttributesOf(call: S3Call, upload: Upload, parts: readonly Part[
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const announced = request.header("x-amz-mp-object-size");
   if (announced !== undefined && !/^\d{1,16}$/.test(announced)) {
-    throw new S3Error("InvalidRequest", "Value for x-amz-mp-object-size header is invalid.");
+    throw new S3Error("InvalidRequest", `Value for x-amz-mp-object-size header is invalid: '${announced}'`);
   }
   if (announced !== undefined && Number(announced) !== size) {
     throw new S3Error(

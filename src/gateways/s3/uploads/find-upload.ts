@@ -24,7 +24,14 @@ export function uploadError(id: string, error: unknown): unknown {
 }
 
 export function partNumberOf({ request }: S3Call): number {
-  const text = request.query.get("partNumber") ?? "";
+  const text = request.query.get("partNumber");
+  if (text === undefined) {
+    // To the upload as such one cannot put.
+    throw new S3Error("MethodNotAllowed", undefined, {
+      elements: { Method: "PUT", ResourceType: "UPLOAD" },
+      headers: { Allow: "DELETE, GET, POST" },
+    });
+  }
   const number = /^\d{1,6}$/.test(text) ? Number(text) : 0;
   if (number >= 1 && number <= partsMax) return number;
   throw invalidArgument("partNumber", text, `Part number must be an integer between 1 and ${partsMax}, inclusive`);

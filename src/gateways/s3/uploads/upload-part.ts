@@ -38,7 +38,13 @@ export const uploadPartOperations: readonly Operation[] = [
     action: "s3:PutObject",
     run: uploadPartCopy,
   },
+  // So that a part whose upload was forgotten does not become the object.
+  { name: "UploadPart", method: "PUT", scope: "object", when: "partNumber", action: "s3:PutObject", run: refusePart },
 ];
+
+async function refusePart(): Promise<HttpAnswer> {
+  throw invalidArgument("partNumber", "partNumber", "This operation does not accept partNumber without uploadId");
+}
 
 async function uploadPart(call: S3Call): Promise<HttpAnswer> {
   const { services, request, body } = call;
