@@ -253,6 +253,23 @@ describe("damage of the first piece", () => {
   });
 });
 
+test.each([
+  ["before any byte", 700],
+  ["after some", 1_900_000],
+])("a damaged read is one line of the log, %s", async (_, at) => {
+  await putObject("told", 2_000_000);
+  const heal = await damage(await objectOf("told"), at);
+  session.logged.splice(0);
+  await allOf("/bucket/told");
+  const all = session.logged.map((line) => JSON.parse(line) as Record<string, unknown>);
+  // The others are those of the access log.
+  const lines = all.filter(({ level }) => level !== undefined);
+  const names = { bucket: "bucket", key: "told", version: "null", offset: at - (at % t), request: expect.any(String) };
+  expect(lines).toEqual([expect.objectContaining({ level: "error", message: "a stored object is damaged", ...names })]);
+  expect(lines[0]).not.toHaveProperty("stack");
+  await heal();
+});
+
 /** As a copy of `source` is where that is damaged. */
 async function refused(asked: Promise<RawAnswer>): Promise<void> {
   const { status, code, body } = await asked;

@@ -146,7 +146,7 @@ export class Exchange implements HttpRequest {
     } catch (error) {
       // A query can hold a signature that is still good.
       const path = this.target.split("?", 1)[0];
-      this.#connection.shared.log.warn("an answer was cut off", { path, error: messageOf(error) });
+      if (!isTold(error)) this.#connection.shared.log.warn("an answer was cut off", { path, error: messageOf(error) });
       this.#connection.destroy();
     } finally {
       await Promise.resolve(iterator.return?.()).catch(ignore);
@@ -189,6 +189,11 @@ export class Exchange implements HttpRequest {
 /** A stream that nobody will read still has to be told. */
 function dispose({ body }: HttpAnswer): void {
   if (isStream(body)) void Promise.resolve(body.pieces[Symbol.asyncIterator]().return?.()).catch(ignore);
+}
+
+/** Whoever made the answer has logged it, and said more. */
+function isTold(error: unknown): boolean {
+  return error instanceof Error && "isTold" in error && error.isTold === true;
 }
 
 function ignore(): void {

@@ -33,7 +33,7 @@ export async function explainDamage(services: Services, read: ReadVersion, error
   host.log.error("a stored object is damaged", fields);
   const at = damage === undefined ? "" : ` at byte ${damage.position}`;
   const message = `The stored object is damaged${at}: what is there is not what was stored, and is not handed out.`;
-  return new S3Error("InternalError", message, { cause: error });
+  return new S3Error("InternalError", message, { cause: error, isTold: true });
 }
 
 /** The bytes of a stored version as a body, whose damage is explained as that of a read. */

@@ -143,6 +143,8 @@ export interface S3ErrorDetails {
   /** Where a code comes with a status other than its usual one. */
   readonly status?: number;
   readonly cause?: unknown;
+  /** The log has it already, with more than is known where it ends up. */
+  readonly isTold?: boolean;
 }
 
 export class S3Error extends Error {
@@ -150,6 +152,7 @@ export class S3Error extends Error {
   readonly status: number;
   readonly elements: { readonly [name: string]: string };
   readonly headers: { readonly [name: string]: string };
+  readonly isTold: boolean;
 
   constructor(code: S3Code, message?: string, details: S3ErrorDetails = {}) {
     super(message ?? table[code][1], details.cause === undefined ? undefined : { cause: details.cause });
@@ -158,6 +161,7 @@ export class S3Error extends Error {
     this.status = details.status ?? table[code][0];
     this.elements = details.elements ?? {};
     this.headers = details.headers ?? {};
+    this.isTold = details.isTold ?? false;
   }
 }
 
