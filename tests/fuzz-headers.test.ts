@@ -1,15 +1,16 @@
 /** Every file below --root changed, one at a time, for a few seconds; `npm run test:long` takes longer. */
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rmdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StoreError } from "../src/core/errors.ts";
+import { formatId } from "../src/core/ids.ts";
 import { formatKey } from "../src/core/key.ts";
 import { makeKeyFile, readKeyFile } from "../src/env/node-key-file.ts";
 import { markerName, openDataDirectory } from "../src/volume/data-directory.ts";
-import { type HeaderCase, headerCase, HeaderTarget } from "./support/fuzz-headers.ts";
+import { fileKinds, type HeaderCase, headerCase, HeaderTarget } from "./support/fuzz-headers.ts";
 import { fuzz, regressions } from "./support/fuzz-run.ts";
-import { Belongings, quietHost } from "./support/store.ts";
+import { Belongings, patternOf, quietHost, sameBytes, savedObject } from "./support/store.ts";
 
 const belongings = new Belongings();
 let target: HeaderTarget;
@@ -27,6 +28,32 @@ describe("what was found once", () => {
 
 it("a store with any file changed starts and reads right or says what is wrong, or says why it does not start", async () => {
   expect(await fuzz(4, headerCase, (one) => target.check(one), 6)).toBeGreaterThan(5);
+});
+
+describe.each(["directory", "loop", "fifo"] as const)("a %s in the place of", (how) => {
+  it.each(fileKinds.map((file) => [file]))("%s", async (file) => {
+    await expect(target.check({ file, change: { how } })).resolves.toBeUndefined();
+  });
+});
+
+it("verify names the tickets that lie where a directory is, and reads the others", async () => {
+  const root = await belongings.directory();
+  const first = await belongings.router({ root });
+  const bytes = patternOf(3_000, 1);
+  const { id } = await first.router.put(bytes, { kind: "standalone" }, {});
+  await first.close();
+  await rename(path.join(root, "sum"), path.join(root, "aside"));
+  await mkdir(path.join(root, "sum"));
+  const { router } = await belongings.router({ root });
+  const object = await savedObject(router, formatId(id));
+  const found = [];
+  for await (const { damages } of router.verify(object)) found.push(...damages);
+  expect(found.map(({ offset, kind }) => [offset, kind])).toEqual([0, 1_458, 2_916].map((at) => [at, "unreadable"]));
+  const message = `${path.join(root, "sum")} is a directory, where a file must be`;
+  await expect(router.get(object)).rejects.toMatchObject({ code: "DAMAGED", message });
+  await rmdir(path.join(root, "sum"));
+  await rename(path.join(root, "aside"), path.join(root, "sum"));
+  expect(sameBytes(await router.get(object), bytes)).toBe(true);
 });
 
 it("any bit of the datastore's meta pages", async () => {

@@ -16,7 +16,7 @@ import { GroupCommit } from "./group-commit.ts";
 import { History, refuseLost, type SnapshotSettings, type SnapshotStatus } from "./history.ts";
 import { commitKey, restoredKey } from "./keys.ts";
 import { LmdbFile } from "./lmdb-file.ts";
-import { checkLmdbFile } from "./lmdb-header.ts";
+import { checkLmdbFile, checkLmdbLock } from "./lmdb-header.ts";
 import type { Backend, Reader, RecordsChecked, Transaction } from "./transaction.ts";
 import { TransactionalDatastore } from "./transactional.ts";
 
@@ -42,6 +42,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Datastore>
   await disk?.syncDirectory(`${directory}/..`);
   if (disk !== undefined) {
     const isThere = await checkLmdbFile(disk, `${directory}/data.mdb`);
+    await checkLmdbLock(disk, `${directory}/lock.mdb`);
     if (snapshots !== undefined) await refuseLost(disk, snapshots.directory, directory, !isThere);
   }
   const file = openFile(directory, durability);

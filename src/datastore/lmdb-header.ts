@@ -99,12 +99,25 @@ async function walkWhole(file: DiskFile, path: string, meta: Meta, size: number)
   await walkPages({ ...meta, path, read }, meta.free, meta.records);
 }
 
+/** LMDB's own lock, which it makes where there is none: something else in its place would end the process. */
+export async function checkLmdbLock(disk: Disk, path: string): Promise<void> {
+  try {
+    const file = await disk.open(path, "write");
+    await file?.close();
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== "DAMAGED") return;
+    throw new StoreError("DAMAGED", `${error.message}; it holds no data: remove it, and it is made anew`);
+  }
+}
+
 async function openToCheck(disk: Disk, path: string): Promise<DiskFile | undefined> {
   try {
     return await disk.open(path, "write");
   } catch (error) {
-    // A directory in its place is damage; what may not be opened, or not now, is not.
-    if ((error as { code?: string }).code === "EISDIR") throw damaged(path, "it is a directory");
+    // Something else than a file in its place is damage; what may not be opened, or not now, is not.
+    if (error instanceof StoreError && error.code === "DAMAGED") {
+      throw damaged(path, error.message.replace(`${path} is `, "it is "));
+    }
     throw new StoreError("UNAVAILABLE", `${path} cannot be opened: ${messageOf(error)}`, { cause: error });
   }
 }

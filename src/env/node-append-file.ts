@@ -2,7 +2,11 @@
 import fs from "node:fs";
 import type { AppendFile, OpenAppendFile } from "./append-file.ts";
 
-export const openAppendFile: OpenAppendFile = (path) => new NodeAppendFile(fs.openSync(path, "w", 0o640));
+/** A pipe in its place is refused rather than waited for. */
+const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK = 0 } = fs.constants as typeof fs.constants & { O_NONBLOCK?: number };
+const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
+
+export const openAppendFile: OpenAppendFile = (path) => new NodeAppendFile(fs.openSync(path, flags, 0o640));
 
 class NodeAppendFile implements AppendFile {
   readonly #fd: number;

@@ -6,6 +6,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
+import { StoreError } from "../core/errors.ts";
 import type { Disk, DiskFile, OpenMode } from "./host.ts";
 import { lockDirectory } from "./node-lock.ts";
 
@@ -26,22 +27,15 @@ export const nodeDisk: Disk = {
     const flags = openFlags(mode);
     if (flags === undefined) return undefined;
     const absent = mode === "direct" ? ["ENOENT", "EINVAL"] : ["ENOENT", "ENOTDIR"];
-    const fd = await unless(
-      absent,
-      call<number>((done) => fs.open(file, flags, done)),
-    );
+    const fd = await unless(absent, openFile(file, flags));
     return fd === undefined ? undefined : new NodeFile(fd);
   },
 
   async create(file) {
     const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
-    const made = await unless(
-      ["EEXIST"],
-      call<number>((done) => fs.open(file, flags | fs.constants.O_EXCL, fileMode, done)),
-    );
+    const made = await unless(["EEXIST"], openFile(file, flags | fs.constants.O_EXCL));
     if (made !== undefined) return { file: new NodeFile(made), created: true };
-    const fd = await call<number>((done) => fs.open(file, flags, fileMode, done));
-    return { file: new NodeFile(fd), created: false };
+    return { file: new NodeFile(await openFile(file, flags)), created: false };
   },
 
   async makeDirectory(directory) {
@@ -54,7 +48,9 @@ export const nodeDisk: Disk = {
 
   async syncDirectory(directory) {
     if (process.platform === "win32") return;
-    const fd = await call<number>((done) => fs.open(directory, fs.constants.O_RDONLY, done));
+    // Only a directory: a pipe in its place would be waited for.
+    const flags = fs.constants.O_RDONLY | (fs.constants.O_DIRECTORY ?? 0);
+    const fd = await call<number>((done) => fs.open(directory, flags, done));
     try {
       await call((done) => fs.fsync(fd, done));
     } finally {
@@ -72,7 +68,10 @@ export const nodeDisk: Disk = {
     return (
       (await unless(
         ["ENOENT", "ENOTDIR"],
-        call((done) => fs.unlink(file, (error) => done(error, true))),
+        notAFile(
+          file,
+          call((done) => fs.unlink(file, (error) => done(error, true))),
+        ),
       )) === true
     );
   },
@@ -101,6 +100,43 @@ function openFlags(mode: OpenMode): number | undefined {
   if (mode === "read") return O_RDONLY;
   if (mode === "write") return O_RDWR;
   return O_DIRECT === undefined ? undefined : O_RDWR | O_DIRECT;
+}
+
+/**
+ * DAMAGED where there is something else than a file. Never waits: a pipe would be waited for until somebody opens its other
+ * end, in a thread that all files share.
+ */
+async function openFile(file: string, flags: number): Promise<number> {
+  const opening = call<number>((done) => fs.open(file, flags | (fs.constants.O_NONBLOCK ?? 0), fileMode, done));
+  const fd = await notAFile(file, opening);
+  try {
+    const stats = await call<fs.Stats>((done) => fs.fstat(fd, done));
+    if (stats.isFile()) return fd;
+    throw otherThanFile(file, stats.isDirectory() ? "a directory" : stats.isFIFO() ? "a pipe" : "a device");
+  } catch (error) {
+    fs.closeSync(fd);
+    throw error;
+  }
+}
+
+/** By the codes with which the system refuses what is no file. */
+const otherKinds: { readonly [code: string]: string } = {
+  EISDIR: "a directory",
+  ELOOP: "a symbolic link that leads to itself",
+  ENXIO: "a socket, or a pipe",
+};
+
+async function notAFile<Value>(file: string, promise: Promise<Value>): Promise<Value> {
+  try {
+    return await promise;
+  } catch (error) {
+    const kind = otherKinds[(error as NodeJS.ErrnoException).code ?? ""];
+    throw kind === undefined ? error : otherThanFile(file, kind, error);
+  }
+}
+
+function otherThanFile(file: string, kind: string, cause?: unknown): StoreError {
+  return new StoreError("DAMAGED", `${file} is ${kind}, where a file must be`, { cause });
 }
 
 class NodeFile implements DiskFile {

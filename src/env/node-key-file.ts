@@ -81,12 +81,16 @@ export async function makeKeyFile(file: string, random: Random): Promise<Key | u
 export async function readKeyFile(file: string): Promise<FoundKey | undefined> {
   let handle: fs.FileHandle;
   try {
-    handle = await fs.open(file, constants.O_RDONLY);
+    // A pipe that nobody writes to would be waited for.
+    handle = await fs.open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new StoreError("INVALID", `the key file ${file} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   try {
+    if (!(await handle.stat()).isFile()) {
+      throw new StoreError("INVALID", `the key file ${file} is no file: one with 32 hex digits must be there`);
+    }
     const bytes = Buffer.alloc(1024);
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0).catch((error: unknown) => {
       throw new StoreError("INVALID", `the key file ${file} cannot be read: ${messageOf(error)}`, { cause: error });

@@ -172,27 +172,29 @@ export class ObjectReader {
 
   /** As `#fetch`; where the disk gives no more than a part, one ticket after the other, and those that it does not give. */
   async #fetchWhatCanBe(plan: PiecePlan, buffer: TicketBuffer): Promise<Damage[]> {
+    let store: TicketStore;
+    try {
+      store = await this.#options.locate(volumeOf(placement, plan.first));
+    } catch (error) {
+      if (!isUnknownVolume(error)) throw error;
+      buffer.data.fill(0);
+      buffer.sums.fill(0);
+      return [];
+    }
     try {
       await this.#fetch(plan, buffer);
       return [];
     } catch (error) {
-      if (isUnknownVolume(error)) {
-        buffer.data.fill(0);
-        buffer.sums.fill(0);
-        return [];
-      }
-      // That a store does not answer says nothing about what it holds.
-      if (error instanceof StoreError) throw error;
+      if (isSilent(error)) throw error;
     }
     const damages: Damage[] = [];
-    const store = await this.#options.locate(volumeOf(placement, plan.first));
     for (let index = 0; index < plan.count; index++) {
       const data = buffer.data.subarray(index * ticketDataSize, (index + 1) * ticketDataSize);
       const sum = buffer.sums.subarray(index * checksumSize, (index + 1) * checksumSize);
       try {
         await store.read((plan.first + index) as TicketId, 1, data, sum);
       } catch (error) {
-        if (error instanceof StoreError) throw error;
+        if (isSilent(error)) throw error;
         // What was in this memory before might verify.
         data.fill(0);
         sum.fill(0);
@@ -316,6 +318,11 @@ function kindFor(length: number): BufferKind {
 /** The datastore has a run, but not the volume that it lies in. */
 function isUnknownVolume(error: unknown): boolean {
   return error instanceof StoreError && error.code === "DAMAGED";
+}
+
+/** That a store does not answer says nothing about what it holds; that something else is in a file's place does. */
+function isSilent(error: unknown): boolean {
+  return error instanceof StoreError && error.code !== "DAMAGED";
 }
 
 /** DAMAGED, with the damage as its cause: `damageIn`. */

@@ -4,10 +4,10 @@
  *
  * Cases are plain JSON, so that those that were found are kept in tests/regressions/headers.json.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface, type Interface } from "node:readline";
@@ -29,6 +29,10 @@ export type FileChange =
   | { readonly how: "gone" }
   | { readonly how: "empty" }
   | { readonly how: "directory" }
+  /** A symbolic link to itself. */
+  | { readonly how: "loop" }
+  /** A pipe that nobody reads or writes. */
+  | { readonly how: "fifo" }
   | { readonly how: "longer"; readonly size: number };
 
 export interface HeaderCase {
@@ -75,8 +79,6 @@ interface Said {
   readonly logged: readonly string[];
 }
 
-/** In the place of others, a directory is an error of the system, and no more is said of it. */
-const mayBeDirectory: ReadonlySet<FileKind> = new Set<FileKind>(["marker", "key", "datastore"]);
 const lookMsMax = 15_000;
 const outside = "must stay as it is";
 
@@ -113,8 +115,7 @@ export class HeaderTarget {
     const names = (await readdir(root, { recursive: true })).filter((name) => kinds[file].test(name)).toSorted();
     const name = names.at(-1) ?? (file === "restored" ? "datastore/restored" : file === "lock" ? "lock" : undefined);
     if (name === undefined) throw new Error(`there is no ${file}`);
-    const isRefused = change.how !== "directory" || mayBeDirectory.has(file);
-    const isSame = await apply(path.join(root, name), isRefused ? change : { how: "gone" });
+    const isSame = await apply(path.join(root, name), change);
     const said = await this.#look(root);
     if (said === undefined) {
       this.seen.ended++;
@@ -199,14 +200,23 @@ export class HeaderTarget {
 /** True where the file is what it was. */
 async function apply(file: string, change: FileChange): Promise<boolean> {
   const bytes = await readFile(file).catch(() => Buffer.alloc(0));
-  if (change.how === "gone" || change.how === "directory") {
+  if (change.how === "gone" || isOther(change)) {
     await rm(file, { force: true });
     if (change.how === "directory") await mkdir(file);
+    else if (change.how === "loop") await symlink(path.basename(file), file);
+    else if (change.how === "fifo") execFileSync("mkfifo", [file]);
     return false;
   }
   const next = changedFile(bytes, change);
   await writeFile(file, next);
   return next.equals(bytes) && bytes.length > 0;
+}
+
+type OtherKind = Extract<FileChange, { how: "directory" | "loop" | "fifo" }>;
+
+/** Something else than a file. */
+function isOther(change: FileChange): change is OtherKind {
+  return change.how === "directory" || change.how === "loop" || change.how === "fifo";
 }
 
 function changedFile(bytes: Buffer, change: FileChange): Buffer {
@@ -280,7 +290,13 @@ export const fileChange: fc.Arbitrary<FileChange> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.constantFrom(...texts).map((text) => ({ how: "text" as const, text })) },
-  fc.constantFrom({ how: "gone" as const }, { how: "empty" as const }, { how: "directory" as const }),
+  fc.constantFrom<FileChange>(
+    { how: "gone" },
+    { how: "empty" },
+    { how: "directory" },
+    { how: "loop" },
+    { how: "fifo" },
+  ),
   fc.constantFrom(1, 4_096, 100_000).map((size) => ({ how: "longer" as const, size })),
 );
 
