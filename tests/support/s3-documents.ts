@@ -45,7 +45,7 @@ export const documents: readonly DocumentCase[] = [
       "</SSEAlgorithm></ApplyServerSideEncryptionByDefault><BucketKeyEnabled>false</BucketKeyEnabled></Rule>" +
       "</ServerSideEncryptionConfiguration>",
   },
-  { name: "PutBucketTagging", method: "PUT", path: "/bucket?tagging", status: 204, body: tagging },
+  { name: "PutBucketTagging", method: "PUT", path: "/bucket?tagging", body: tagging },
   { name: "PutObjectTagging", method: "PUT", path: "/bucket/object?tagging", body: tagging },
   {
     name: "PutBucketCors",

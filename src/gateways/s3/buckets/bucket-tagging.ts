@@ -2,7 +2,7 @@
 import { xmlSizeMax } from "../../../core/limits.ts";
 import type { HttpAnswer } from "../../../env/http.ts";
 import type { Operation, S3Call } from "../operation.ts";
-import { noContent, xml } from "../protocol/answer.ts";
+import { empty, noContent, xml } from "../protocol/answer.ts";
 import { S3Error } from "../protocol/error.ts";
 
 import { bucketTagsMax, parseTagging, tagCount, taggingDocument } from "../protocol/tags.ts";
@@ -24,10 +24,11 @@ async function getTagging({ bucket }: S3Call): Promise<HttpAnswer> {
   return xml(taggingDocument(tags));
 }
 
+/** AWS's page says 200 and shows 204; there are clients that take the latter for a failure. */
 async function putTagging(call: S3Call): Promise<HttpAnswer> {
   const tags = parseTagging(await call.body.collect(xmlSizeMax), bucketTagsMax);
   await changeBucket(call, (attributes) => ({ ...attributes, tags }));
-  return noContent();
+  return empty();
 }
 
 async function deleteTagging(call: S3Call): Promise<HttpAnswer> {
