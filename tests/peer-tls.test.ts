@@ -7,6 +7,7 @@ import type { RunningRouter } from "../src/compose/router-process.ts";
 import { Kernel } from "../src/core/kernel.ts";
 import type { TicketId } from "../src/core/ids.ts";
 import { fingerprintOf, type Key, peerSecretOf } from "../src/core/key.ts";
+import type { BatchOutcome } from "../src/core/ticket-store.ts";
 import type { Host, Log } from "../src/env/host.ts";
 import { makeNodeNetwork } from "../src/env/node-network.ts";
 import { peerHost } from "../src/env/peer-host.ts";
@@ -98,6 +99,34 @@ async function record(to: number): Promise<Recorder> {
   return { port: (server.address() as net.AddressInfo).port, seen: () => Buffer.concat(pieces) };
 }
 
+interface Cutting {
+  readonly port: number;
+  readonly passed: () => number;
+}
+
+/** A way to a port that ends, in order and with all that came until then, after so many bytes of one direction. */
+async function cutting(to: number, direction: "asked" | "answered", after: number): Promise<Cutting> {
+  let passed = 0;
+  const server = net.createServer({ allowHalfOpen: true }, (near) => {
+    const far = net.connect({ port: to, host: "127.0.0.1", allowHalfOpen: true });
+    const [from, on, back] = direction === "asked" ? [near, far, far] : [far, near, near];
+    from.on("data", (piece: Buffer) => {
+      if (passed >= after) return;
+      on.write(piece.subarray(0, after - passed));
+      passed += piece.length;
+      if (passed >= after) on.end();
+    });
+    back.pipe(from);
+    for (const socket of [near, far]) {
+      socket.on("error", () => undefined).on("close", () => void (near.destroy(), far.destroy()));
+      belongings.add(() => void socket.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  belongings.add(() => void server.close());
+  return { port: (server.address() as net.AddressInfo).port, passed: () => passed };
+}
+
 describe("a router and two servers over TLS", () => {
   it("keep objects, hand them out, and say in their banners that it is TLS", async () => {
     const servers = await Promise.all([1, 2].map(() => belongings.server({ depth: 2, ...peerTls })));
@@ -180,6 +209,71 @@ describe("who listens in between", () => {
       expect(traces.data).toBe(Math.ceil(bytes.length / 1458));
       expect(traces.ids).toBeGreaterThan(100);
     }
+  });
+});
+
+/** Places in so many bytes: near both ends, at what the goodbye of TLS is long, and here and there. */
+function placesIn(size: number): number[] {
+  const between = Array.from({ length: 12 }, (_, index) => Math.floor((size * (index + 1)) / 13));
+  return [1, ...between, size - 24, size - 23, size - 1];
+}
+
+describe("a connection that somebody ends on the way, as if its peer had", () => {
+  it("makes no object shorter: an answer that is not whole is an error", async () => {
+    const server = await belongings.server({ depth: 2, ...peerTls });
+    const running = await routerOver([server.port]);
+    const bytes = patternOf(40_000, 1);
+    const id = objectOf(await sendStream(running.streamPort, bytes));
+    const whole = await cutting(running.responsePort, "answered", Number.POSITIVE_INFINITY);
+    expect(sameBytes(await getObject(await ask(whole.port, testKey), id), bytes)).toBe(true);
+    let cuts = 0;
+    for (const place of placesIn(whole.passed())) {
+      const cut = await cutting(running.responsePort, "answered", place);
+      const got = ask(cut.port, testKey).then((client) => getObject(client, id));
+      const outcome = await got.catch((error: unknown) => error);
+      if (cut.passed() <= place) continue;
+      expect(outcome).toMatchObject({ code: expect.stringMatching(/^(UNAVAILABLE|WRONG_KEY)$/) });
+      cuts++;
+    }
+    expect(cuts).toBeGreaterThan(11);
+  });
+
+  it.each(["asked", "answered"] as const)("has no ticket taken for saved that was not (%s)", async (direction) => {
+    const server = await belongings.server({ depth: 2, ...peerTls });
+    const host = peerHost(quietHost, peerSecretOf(testKey));
+    const kernel = clientKernel();
+    const count = 11;
+    let first = 0;
+    const write = async (port: number): Promise<BatchOutcome> => {
+      const client = await TicketClient.connect({ host, kernel, address: at(port), onClosed: () => undefined });
+      const buffer = kernel.take("block")!;
+      const data = buffer.data.subarray(0, count * 1458);
+      data.set(patternOf(data.length, first));
+      kernel.makeSums(first, count, data, buffer.sums);
+      const { saved } = client.write({
+        first: first as TicketId,
+        count,
+        data,
+        sums: buffer.sums.subarray(0, count * 8),
+      });
+      const outcome = await saved;
+      client.close("done");
+      buffer.release();
+      first += count;
+      return outcome;
+    };
+    const whole = await cutting(server.port, direction, Number.POSITIVE_INFINITY);
+    expect(await write(whole.port)).toMatchObject({ status: 0 });
+    let cuts = 0;
+    for (const place of placesIn(whole.passed())) {
+      const cut = await cutting(server.port, direction, place);
+      const outcome = await write(cut.port).catch((error: unknown) => error);
+      // How many records there are is not the same each time.
+      if (cut.passed() <= place) continue;
+      expect(outcome).not.toMatchObject({ status: 0 });
+      cuts++;
+    }
+    expect(cuts).toBeGreaterThan(11);
   });
 });
 

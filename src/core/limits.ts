@@ -282,8 +282,6 @@ export const commitProbeMs = 1_000;
 export const tlsHandshakeMs = 10_000;
 /** Who speaks no TLS where it must has so long to read that it must. */
 export const tlsRefusalMs = 1_000;
-/** Bytes that may wait on either way between a socket and TLS. */
-export const tlsBufferSize = 65_536;
 /** Refused connections are told of in the log at most so often, those between by their number. */
 export const refusalLogMs = 10_000;
 

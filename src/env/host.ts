@@ -91,7 +91,10 @@ export interface ListenOptions {
   readonly onRefused?: ((from: string, why: string) => void) | undefined;
 }
 
-/** What both ends of a connection have; without it neither of them learns or says anything. */
+/**
+ * What both ends of a connection have; without it neither of them learns or says anything. But its end is as TCP's: who
+ * sits between can make one, so whatever passes must itself say where it is over.
+ */
 export interface PeerSecret {
   /** Sent in the clear, so that a mix-up can be told: it must not give the key away. */
   readonly identity: string;

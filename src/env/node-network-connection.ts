@@ -18,8 +18,6 @@ interface Beneath {
   readonly hasOnRead?: boolean;
   /** The system's socket, where there is another one around it. */
   readonly system?: net.Socket;
-  /** Whether what looks like the end is none. */
-  readonly wasCut?: (socket: net.Socket) => boolean;
 }
 
 interface OnRead {
@@ -54,7 +52,7 @@ export class NodeConnection implements Connection {
     return { buffer, callback: (count) => this.#offer(buffer.subarray(0, count), true) };
   }
 
-  adopt(socket: net.Socket, { hasOnRead = false, system = socket, wasCut = wasReset }: Beneath): void {
+  adopt(socket: net.Socket, { hasOnRead = false, system = socket }: Beneath): void {
     this.#socket = socket;
     this.remoteHost = system.remoteAddress ?? "";
     this.remotePort = system.remotePort ?? 0;
@@ -62,10 +60,10 @@ export class NodeConnection implements Connection {
       socket.on("data", (chunk) => {
         if (!this.#offer(chunk, false)) socket.pause();
       });
-      socket.pause();
     }
+    socket.pause();
     socket.on("end", () => {
-      if (wasCut(socket)) {
+      if (wasReset(socket)) {
         socket.destroy(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }));
         return;
       }

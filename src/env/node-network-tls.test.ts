@@ -118,7 +118,8 @@ describe("TLS between peers", () => {
       expect(refused.at(-1)).toMatch(/^127\.0\.0\.1: the TLS handshake failed: /);
     }
     (await connect(secret)).destroy();
-    await until(() => listener.connectionCount === 0);
+    await until(() => accepted[0]?.calls.includes("end") === true);
+    expect(listener.connectionCount).toBe(1);
   });
 
   it("a handshake that takes too long is cut, and counts as a connection until then", async () => {
@@ -169,7 +170,7 @@ describe("TLS between peers", () => {
     ["after what was sent", 0],
     ["within a record", 10],
     ["by as many bytes as the goodbye has", 23],
-  ])("a connection that is cut %s is an error, never the end", async (_, more) => {
+  ])("a connection that is cut %s has given what came whole, and ends as TCP's do", async (_, more) => {
     await listen(secret);
     const proxy = await openProxy(listener.port);
     const near = await connect(secret, proxy.port);
@@ -179,6 +180,22 @@ describe("TLS between peers", () => {
     proxy.cutAfter(more);
     if (more > 0) void near.write(patternOf(5000)).catch(() => undefined);
     else proxy.cut();
+    await until(() => accepted[0]!.calls.includes("end"));
+    expect(accepted[0]!.calls).toEqual(["bytes", "end"]);
+    near.destroy();
+    accepted[0]!.connection!.destroy();
+    await accepted[0]!.closedCalled;
+    proxy.close();
+  });
+
+  it("a connection that is reset is an error", async () => {
+    await listen(secret);
+    const proxy = await openProxy(listener.port);
+    const near = await connect(secret, proxy.port);
+    await start(near);
+    await near.write(patternOf(1000));
+    await until(() => accepted[0]?.received.length === 1000);
+    proxy.reset();
     expect(String(await accepted[0]!.closedCalled)).toContain("ECONNRESET");
     expect(accepted[0]!.calls).toEqual(["bytes", "closed"]);
     near.destroy();
@@ -219,6 +236,7 @@ interface Proxy {
   /** Ends the way to the server after so many further bytes, as the system does for a process that dies. */
   cutAfter(count: number): void;
   cut(): void;
+  reset(): void;
   /** Changes a byte of the next piece to the server. */
   change(): void;
   close(): void;
@@ -248,6 +266,7 @@ async function openProxy(to: number): Promise<Proxy> {
     port: (server.address() as net.AddressInfo).port,
     cutAfter: (count) => (left = count),
     cut: () => void out!.end(),
+    reset: () => void out!.resetAndDestroy(),
     change: () => (changes = true),
     close: () => void server.close(),
   };

@@ -4,6 +4,7 @@
  * accepted socket's handle is moved into a new Socket. Where that private handle is not there, `data` events do.
  */
 import net from "node:net";
+import type tls from "node:tls";
 import { messageOf, StoreError } from "../core/errors.ts";
 import * as limits from "../core/limits.ts";
 import type { Connection, ConnectOptions, Listener, ListenOptions, Network, PeerSecret } from "./host.ts";
@@ -20,7 +21,10 @@ export interface NodeNetworkOptions {
 
 export function makeNodeNetwork(options: NodeNetworkOptions): Network {
   const how = { handshakeTimeoutMs: limits.tlsHandshakeMs, ...options };
-  return { connect, listen: (options, accept) => listen(options, accept, how) };
+  return {
+    connect: (options) => connect(options, how),
+    listen: (options, accept) => listen(options, accept, how),
+  };
 }
 
 async function listen(
@@ -43,7 +47,8 @@ async function listen(
         options.onRefused?.(from, messageOf(result));
         return;
       }
-      connection.adopt(result.socket, result);
+      const hasOnRead = movesHandles && readInPlace(result.socket, options.receiveBuffer, connection);
+      connection.adopt(result.socket, { hasOnRead, ...result });
       accept(connection);
     });
   };
@@ -84,7 +89,7 @@ async function listen(
   };
 }
 
-function connect(options: ConnectOptions): Promise<Connection> {
+function connect(options: ConnectOptions, { movesHandles }: NodeNetworkOptions): Promise<Connection> {
   const { secret, timeoutMs } = options;
   const connection = new NodeConnection({ size: 0, sizeMax: limits.waitingSizeMax, spaces: [] }, () => undefined);
   return new Promise((resolve, reject) => {
@@ -112,7 +117,8 @@ function connect(options: ConnectOptions): Promise<Connection> {
       const leftMs = Math.max(1, Math.round(timeoutMs - (performance.now() - startedAt)));
       secureConnected(socket, { secret, where, timeoutMs: leftMs }, (result) => {
         if (result instanceof Error) return failed(result);
-        connection.adopt(result.socket, result);
+        const hasOnRead = movesHandles && readInPlace(result.socket, options.receiveBuffer, connection);
+        connection.adopt(result.socket, { hasOnRead, ...result });
         resolve(connection);
       });
     });
@@ -129,6 +135,10 @@ interface PrivateSocket {
   _handle?: object | null;
   _server?: unknown;
   server?: unknown;
+}
+
+interface PrivateStream {
+  useUserBuffer?: (buffer: Uint8Array) => void;
 }
 
 function moveHandle(
@@ -153,4 +163,22 @@ function moveHandle(
   from._server = null;
   to._server = server;
   return moved;
+}
+
+/**
+ * What `onread` does for sockets that one makes, for one that TLS made: it ignores that option where it is given a socket.
+ * False where Node has other private parts than these, or has read something already.
+ */
+function readInPlace(socket: tls.TLSSocket, receiveBuffer: Uint8Array, connection: NodeConnection): boolean {
+  const parts = socket as unknown as Record<symbol, unknown> & { _handle?: PrivateStream | null };
+  const own = Object.getOwnPropertySymbols(socket);
+  const [kBuffer, kBufferCb] = ["kBuffer", "kBufferCb"].map((name) => own.find((each) => each.description === name));
+  const handle = parts._handle;
+  if (kBuffer === undefined || kBufferCb === undefined || typeof handle?.useUserBuffer !== "function") return false;
+  if (socket.readableLength > 0) return false;
+  const { buffer, callback } = connection.onRead(receiveBuffer);
+  handle.useUserBuffer(buffer);
+  parts[kBuffer] = buffer;
+  parts[kBufferCb] = callback;
+  return true;
 }
