@@ -17,6 +17,7 @@ import {
   type TicketStore,
 } from "../core/ticket-store.ts";
 import { delay, type Host } from "../env/host.ts";
+import { fields, readAnswer, whole } from "../wire/answer-shape.ts";
 import { RequestClient } from "../wire/request-client.ts";
 import { TicketClient } from "../wire/ticket-client.ts";
 
@@ -102,12 +103,13 @@ export class RemotePutter implements TicketStore {
   async reclaim(first: TicketId, end: TicketId, live: readonly Run[]): Promise<ReclaimOutcome> {
     const numbers = { a: first, b: end, c: this.#options.reclaimRate };
     const body = encodeRuns(fewerRuns(live, limits.reclaimRunsMax));
-    return (await this.#request((client) => client.askJson("reclaim", numbers, body))) as ReclaimOutcome;
+    const answer = await this.#request((client) => client.askJson("reclaim", numbers, body));
+    return readAnswer("reclaim", reclaimAnswer, answer);
   }
 
   async freeSpace(): Promise<number> {
     const answer = await this.#request((client) => client.askJson("space"));
-    return Number((answer as { freeSpace?: unknown }).freeSpace);
+    return readAnswer("space", spaceAnswer, answer).freeSpace;
   }
 
   close(): void {
@@ -190,6 +192,9 @@ export class RemotePutter implements TicketStore {
     }
   }
 }
+
+const reclaimAnswer = fields<ReclaimOutcome>({ volumesUnlinked: whole, volumesRewritten: whole });
+const spaceAnswer = fields<{ readonly freeSpace: number }>({ freeSpace: whole });
 
 function idOf({ greeting }: RequestClient, address: Address): string {
   if (greeting["role"] !== "server" || typeof greeting["id"] !== "string") {
