@@ -174,19 +174,19 @@ test.each(["before the start", "while it is open"])(
       const { id } = await router.put(bytes, { kind: "file", bucket: "bucket", key: name, attributes: {} }, {});
       all.push({ id, name, sha256: createHash("sha256").update(bytes).digest("hex") });
     };
-    let { router, status } = await store.router({ root: place, snapshots }, first.host);
-    await put(router, `first ${when}`);
+    let running = await store.router({ root: place, snapshots }, first.host);
+    await put(running.router, `first ${when}`);
     await first.heard("snapshot of the datastore taken");
     if (when === "before the start") await store.giveBack();
     await damageLarge(place);
     const second = when === "before the start" ? hearing() : first;
-    if (when === "before the start") ({ router, status } = await store.router({ root: place, snapshots }, second.host));
-    else await put(router, `second ${when}`);
+    if (when === "before the start") running = await store.router({ root: place, snapshots }, second.host);
+    else await put(running.router, `second ${when}`);
     expect(await second.heard("the datastore is damaged")).toContain("restore-the-datastore.md");
     const good = await snapshotsOf(place);
     expect(good).toHaveLength(1);
-    for (let round = 0; round < 3; round++) await put(router, `round ${round} ${when}`);
-    expect(JSON.stringify((await status()).snapshots)).toContain("restore-the-datastore.md");
+    for (let round = 0; round < 3; round++) await put(running.router, `round ${round} ${when}`);
+    expect(JSON.stringify((await running.status()).snapshots)).toContain("restore-the-datastore.md");
     await store.giveBack();
     expect(await snapshotsOf(place)).toEqual(good);
 
