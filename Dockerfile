@@ -1,7 +1,7 @@
 # data-putter: a router with its own putter and datastore, in one container (docs/docker.md).
 #
 #   docker build -t data-putter .        or ./build-docker.sh
-#   ./run-in-docker.sh                   streams on 5001, objects and responses on 5002, data in the volume /data
+#   ./run-in-docker.sh                   S3 on 9000, streams on 5001, objects and responses on 5002, data in the volume /data
 
 # Every tool of the build stays in this stage.
 FROM node:22-bookworm-slim AS build
@@ -32,7 +32,7 @@ RUN ln -s /app/bin/data-putter.cjs /usr/local/bin/data-putter && mkdir /data && 
 USER node
 WORKDIR /data
 VOLUME /data
-EXPOSE 5001 5002
+EXPOSE 9000 5001 5002
 
 # `docker stop` sends SIGTERM: what is under way is finished (at most 10 s), then the process ends.
 STOPSIGNAL SIGTERM

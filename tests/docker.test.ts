@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { copiesOf, type Dockerfile, isIgnored, parseDockerfile, runsOf, type Stage } from "./support/dockerfile.ts";
@@ -58,7 +59,7 @@ describe("Dockerfile", () => {
   test("it runs as an ordinary user, whose data directory is a volume, on the documented ports", () => {
     expect(image.user).toBe("node");
     expect(image.volumes).toEqual(["/data"]);
-    expect(image.exposed).toEqual(["5001", "5002"]);
+    expect(image.exposed).toEqual(["9000", "5001", "5002"]);
     expect(image.workdir).toBe("/data");
     expect(runsOf(image).join("\n")).toContain("chown node:node /data");
     // Docker stops by SIGKILL after its patience; the program needs 10 s at most (limits.drainTimeoutMs).
@@ -71,12 +72,14 @@ describe("Dockerfile", () => {
 
   describe("what the container runs, run outside", () => {
     let port: string;
+    let s3Port: number;
     let env: Record<string, string>;
     let root: string;
 
     beforeAll(async () => {
       port = String(await freePort());
-      env = { DATA_PUTTER_PORT: port, DATA_PUTTER_RESPONSE_PORT: String(await freePort()) };
+      s3Port = await freePort();
+      env = { DATA_PUTTER_PORT: port, DATA_PUTTER_RESPONSE_PORT: String(await freePort()), ...s3Settings(s3Port) };
       root = await place.folder("data");
     });
 
@@ -96,6 +99,12 @@ describe("Dockerfile", () => {
       const second = await startImage();
       expect(await get(object, root, env)).toEqual(bytes);
       expect(await second.stop()).toBe(0);
+    });
+
+    test("S3 is served, to the access key that was given", async () => {
+      const service = await startImage();
+      await putAndGetByS3(s3Port);
+      expect(await service.stop()).toBe(0);
     });
 
     test("the healthcheck is well while it runs, stores nothing, and is ill when it has ended", async () => {
@@ -149,7 +158,9 @@ describe("the scripts", () => {
     const [, ...args] = await called("run-in-docker.sh", "router", "--root", "/data");
     for (const port of image.exposed) expect(args).toContain(`127.0.0.1:${port}:${port}`);
     expect(args).toContain(`data-putter:${image.volumes[0]}`);
-    expect(args).toContain("REDIS_HOSTPORT");
+    for (const variable of ["REDIS_HOSTPORT", "DATA_PUTTER_ACCESS_KEY", "DATA_PUTTER_SECRET_KEY"]) {
+      expect(args).toContain(variable);
+    }
     expect(args.slice(-4)).toEqual(["data-putter", "router", "--root", "/data"]);
   });
 
@@ -169,7 +180,8 @@ describe("the scripts", () => {
 interface ComposeService {
   readonly image: string;
   readonly command: readonly string[];
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Null: handed on, if it is set. */
+  readonly environment?: Readonly<Record<string, string | null>>;
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
@@ -232,6 +244,10 @@ describe.each(["compose.yaml", "compose.cluster.yaml"])("%s", (name) => {
       services = await startAll(name, compose, services);
       expect(await get(object, root, env)).toEqual(bytes);
       await place.done("data-putter", ["verify"], { cwd: root, env });
+    });
+
+    test("S3 is served, to the access key that was given", async () => {
+      await putAndGetByS3(services.ports["s3"]!);
     });
 
     test("metadata is in Redis, at the address that REDIS_HOSTPORT names", () => {
@@ -297,7 +313,7 @@ async function startAll(name: string, compose: Compose, before?: Running): Promi
   const dependencies = (service: string): number => Object.keys(compose.services[service]!.depends_on ?? {}).length;
   const names = Object.keys(compose.services).sort((a, b) => dependencies(a) - dependencies(b));
   const ports: Record<string, number> = { ...before?.ports };
-  for (const service of [...names, "responses"]) ports[service] ??= await freePort();
+  for (const service of [...names, "responses", "s3"]) ports[service] ??= await freePort();
   const byName: Record<string, Service> = {};
   let root = "";
   const replacements: Running["replacements"] = {};
@@ -312,14 +328,17 @@ async function startAll(name: string, compose: Compose, before?: Running): Promi
     const replaced: Replacement[] = [...addresses, ["/data", data], ["5000", String(ports[service])]];
     replacements[service] = replaced;
     const isRedis = service === "redis";
-    const own = Object.entries(environment).map(([variable, value]) => {
-      return [variable, value.startsWith("${DATA_PUTTER_KEY:?") ? key : outside([value], replaced)[0]!];
+    const own = Object.entries(environment).flatMap(([variable, value]) => {
+      if (value === null) return [];
+      return [[variable, value.startsWith("${DATA_PUTTER_KEY:?") ? key : outside([value], replaced)[0]!]];
     });
     const settings = Object.fromEntries(own) as Record<string, string>;
     if (!isRedis) settings["DATA_PUTTER_PORT"] = String(ports[service]);
     if (service === "router") {
       root = data;
       settings["DATA_PUTTER_RESPONSE_PORT"] = String(ports["responses"]);
+      expect(environment).toMatchObject({ DATA_PUTTER_ACCESS_KEY: null, DATA_PUTTER_SECRET_KEY: null });
+      Object.assign(settings, s3Settings(ports["s3"]!));
       env = { ...settings };
       delete env["REDIS_HOSTPORT"];
     }
@@ -371,4 +390,28 @@ async function get(object: string, root: string, env: Readonly<Record<string, st
 
 function list(root: string, env: Readonly<Record<string, string>>): Promise<string> {
   return place.done("data-putter", ["ls"], { cwd: root, env });
+}
+
+const access = { accessKeyId: "AKIADOCKERTEST000000", secretAccessKey: "a-secret-of-the-tests-of-docker-00000000" };
+
+function s3Settings(port: number): Record<string, string> {
+  return {
+    DATA_PUTTER_S3_PORT: String(port),
+    DATA_PUTTER_ACCESS_KEY: access.accessKeyId,
+    DATA_PUTTER_SECRET_KEY: access.secretAccessKey,
+  };
+}
+
+async function putAndGetByS3(port: number): Promise<void> {
+  const client = new S3Client({
+    endpoint: `http://127.0.0.1:${port}`,
+    region: "us-east-1",
+    forcePathStyle: true,
+    credentials: access,
+  });
+  await client.send(new CreateBucketCommand({ Bucket: "photos" }));
+  await client.send(new PutObjectCommand({ Bucket: "photos", Key: "file", Body: bytes }));
+  const { Body } = await client.send(new GetObjectCommand({ Bucket: "photos", Key: "file" }));
+  expect(Buffer.from(await Body!.transformToByteArray())).toEqual(bytes);
+  client.destroy();
 }

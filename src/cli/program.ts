@@ -66,7 +66,7 @@ interface Chosen {
 
 const about = `A durable object store: what is acknowledged is on disk, what is read was verified.
 
-  data-putter router                        start a store in ./data
+  data-putter router                        start a store in ./data: S3 on http://127.0.0.1:9000
   nc -N 127.0.0.1 5001 < FILE               store a file (or: data-putter put FILE)
   data-putter get OBJECT -o FILE            get it back`;
 

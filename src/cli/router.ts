@@ -12,7 +12,7 @@ import { isWorker, runWorker } from "./worker.ts";
 
 export const router: Command = {
   name: "router",
-  summary: "run an object store: byte streams in on tcp/5001, objects out on tcp/5002",
+  summary: "run an object store: S3 on 9000, byte streams in on tcp/5001, objects out on tcp/5002",
   description: `Takes objects as plain byte streams: whoever connects to --port, sends bytes and half-closes has stored one, and is told
 its id when it is on disk. Programs that have the key read, list and remove objects over --response-port.
 
