@@ -14,6 +14,14 @@ function found(method: string, target: string, headers: { readonly [name: string
   }
 }
 
+function thrownBy(call: () => unknown): unknown {
+  try {
+    return call();
+  } catch (error) {
+    return error;
+  }
+}
+
 const copy = { "x-amz-copy-source": "/b/k" };
 
 describe("a request means", () => {
@@ -61,6 +69,15 @@ describe("what is not understood", () => {
     expect(found("PATCH", "/b/k")).toBe("MethodNotAllowed");
     expect(found("POST", "/b/k")).toBe("MethodNotAllowed");
     expect(found("PUT", "/")).toBe("MethodNotAllowed");
+  });
+
+  it.each([
+    ["PATCH", "/b/k", "DELETE, GET, HEAD, PUT"],
+    ["PATCH", "/b", "DELETE, GET, HEAD, POST, PUT"],
+    ["PUT", "/", "GET"],
+  ])("%s %s is told what there is: %s", (method, target, allowed) => {
+    const refusal = thrownBy(() => table.find(rawRequest({ method, target, headers: { host: "h" } })));
+    expect(refusal).toMatchObject({ code: "MethodNotAllowed", headers: { Allow: allowed } });
   });
 });
 

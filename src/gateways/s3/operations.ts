@@ -27,7 +27,7 @@ import { completeUploadOperations } from "./uploads/complete-upload.ts";
 import { createUploadOperations } from "./uploads/create-upload.ts";
 import { listUploadsOperations } from "./uploads/list-uploads.ts";
 import { uploadPartOperations } from "./uploads/upload-part.ts";
-import type { Operation, Scope } from "./operation.ts";
+import type { Method, Operation, Scope } from "./operation.ts";
 import { S3Error } from "./protocol/error.ts";
 import type { Query, S3Request } from "./protocol/request.ts";
 
@@ -65,6 +65,8 @@ export const operations: readonly Operation[] = [
 /** Query parameters that any operation takes: of signatures, and what SDKs add for themselves. */
 const common = /^(x-.*|X-Amz-.*|AWSAccessKeyId|Signature|Expires|content-type|content-md5)$/;
 
+const methods: readonly Method[] = ["DELETE", "GET", "HEAD", "POST", "PUT"];
+
 /** Sub-resources of S3 that exist; one that no operation here has is refused as not implemented. */
 export class OperationTable {
   readonly #byMethod = new Map<string, readonly Operation[]>();
@@ -96,10 +98,19 @@ export class OperationTable {
       for (const name of query.keys()) if (!this.#selectors.has(name) && !common.test(name)) throw notImplemented(name);
       throw new S3Error("MethodNotAllowed", undefined, {
         elements: { Method: method, ResourceType: scope.toUpperCase() },
+        headers: { Allow: this.#methods(request, scope).join(", ") },
       });
     }
     if (query.size > 0) this.#checkParameters(found, query);
     return found;
+  }
+
+  /** What else the request's place can be asked for. */
+  #methods(request: S3Request, scope: Scope): Method[] {
+    return methods.filter((method) => {
+      const candidates = this.#byMethod.get(`${scope} ${method}`) ?? [];
+      return candidates.some((operation) => matches(operation, request));
+    });
   }
 
   /** What is not understood is refused: who adds `?versionsId=` to a DELETE must not lose another version. */
