@@ -103,7 +103,7 @@ describe("Dockerfile", () => {
 
     test("S3 is served, to the access key that was given", async () => {
       const service = await startImage();
-      await putAndGetByS3(s3Port);
+      expect(await putAndGetByS3(s3Port)).toEqual(bytes);
       expect(await service.stop()).toBe(0);
     });
 
@@ -247,7 +247,7 @@ describe.each(["compose.yaml", "compose.cluster.yaml"])("%s", (name) => {
     });
 
     test("S3 is served, to the access key that was given", async () => {
-      await putAndGetByS3(services.ports["s3"]!);
+      expect(await putAndGetByS3(services.ports["s3"]!)).toEqual(bytes);
     });
 
     test("metadata is in Redis, at the address that REDIS_HOSTPORT names", () => {
@@ -402,7 +402,8 @@ function s3Settings(port: number): Record<string, string> {
   };
 }
 
-async function putAndGetByS3(port: number): Promise<void> {
+/** Resolves to the bytes that came back. */
+async function putAndGetByS3(port: number): Promise<Buffer> {
   const client = new S3Client({
     endpoint: `http://127.0.0.1:${port}`,
     region: "us-east-1",
@@ -412,6 +413,7 @@ async function putAndGetByS3(port: number): Promise<void> {
   await client.send(new CreateBucketCommand({ Bucket: "photos" }));
   await client.send(new PutObjectCommand({ Bucket: "photos", Key: "file", Body: bytes }));
   const { Body } = await client.send(new GetObjectCommand({ Bucket: "photos", Key: "file" }));
-  expect(Buffer.from(await Body!.transformToByteArray())).toEqual(bytes);
+  const back = Buffer.from(await Body!.transformToByteArray());
   client.destroy();
+  return back;
 }
