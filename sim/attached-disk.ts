@@ -39,6 +39,7 @@ export class AttachedDisk implements Disk {
 
   open(path: string, mode: OpenMode): Promise<DiskFile | undefined> {
     return this.operate("open", path, () => {
+      this.#takeDescriptor(path);
       const inode = this.#disk.find(path);
       if (inode === undefined) return undefined;
       if (inode.kind === "directory") throw systemError("EISDIR", path);
@@ -51,6 +52,7 @@ export class AttachedDisk implements Disk {
 
   create(path: string): Promise<{ file: DiskFile; created: boolean }> {
     return this.operate("create", path, () => {
+      this.#takeDescriptor(path);
       const { parent, name } = this.#parentOf(path);
       const existing = parent.entries.get(name);
       if (existing?.kind === "directory") throw systemError("EISDIR", path);
@@ -82,6 +84,7 @@ export class AttachedDisk implements Disk {
 
   list(path: string): Promise<string[] | undefined> {
     return this.operate("list", path, () => {
+      this.#takeDescriptor(path);
       const inode = this.#disk.find(path);
       return inode?.kind === "directory" ? [...inode.entries.keys()] : undefined;
     });
@@ -187,6 +190,7 @@ export class AttachedDisk implements Disk {
       this.later(() => {
         try {
           if (begun === undefined) throw systemError("ENOENT", path);
+          if (operation === "syncDirectory") this.#takeDescriptor(path);
           this.#disk.check(operation, path);
         } catch (error) {
           // Without a descriptor nothing was synced, and nothing lost: it is still waiting for its sync.
@@ -199,6 +203,14 @@ export class AttachedDisk implements Disk {
         resolve();
       }, this.#disk.faultOf(operation, path)?.lateMs);
     });
+  }
+
+  /** As a system does it: before it looks whether there is anything at the path. */
+  #takeDescriptor(path: string): void {
+    if (this.#files.size < this.#disk.openFilesMax) return;
+    this.#disk.onEffect("no descriptor was left");
+    if (/\/sum(\.tail)?$/.test(path)) this.#disk.onEffect("no descriptor was left for the second file of a volume");
+    throw systemError("EMFILE", path);
   }
 
   #openFile(path: string, inode: FileInode, mode: OpenMode): SimulatedFile {

@@ -51,6 +51,11 @@ export class AttachedNetwork implements Network {
     };
   }
 
+  /** As a client does that is ended while it sends: the other end reads no plain end, but hears of a reset. */
+  reset(connection: Connection): void {
+    for (const own of this.#own) if (own === connection) own.reset();
+  }
+
   connect(options: ConnectOptions): Promise<Connection> {
     const network = this.#network;
     const isLocal = ["127.0.0.1", "localhost", "::1"].includes(options.host);

@@ -55,6 +55,8 @@ export type DiskEffect =
   | Effect
   | "operation failed"
   | "no space was left for a write"
+  | "no descriptor was left"
+  | "no descriptor was left for the second file of a volume"
   | "file was opened unbuffered"
   | "bit flip"
   | "misdirected write"
@@ -77,6 +79,8 @@ export class SimulatedDisk {
   readonly supportsDirect: boolean;
   capacity: number;
   readOnly = false;
+  /** Files that one process may have open. */
+  openFilesMax = Number.POSITIVE_INFINITY;
   /** An operation takes up to so long; one in a hundred twenty times as long. */
   delayMaxMs = 1;
   onEvent: ((event: DiskEvent) => void) | undefined;

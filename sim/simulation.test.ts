@@ -7,8 +7,8 @@ import { describe, expect, it } from "vitest";
 import { runSeed } from "./run-seed.ts";
 import { Coverage } from "./world/coverage.ts";
 
-/** Chosen so that these alone show nearly all of it. */
-const seeds = [56, 58, 36, 51, 42, 67, 7, 48, 52, 31, 1, 2, 3, 4, 5, 6, 9];
+/** The first six alone showed all of it when they were chosen. */
+const seeds = [23, 130, 62, 97, 69, 66, 1, 2, 3, 4, 5, 6, 7, 9, 12, 31, 36];
 const furtherMax = 60;
 const furtherFrom = 1_000;
 

@@ -1,6 +1,6 @@
 /**
  * When all is well again: every version that is there reads back bit for bit, and so does every object of a byte stream
- * that was acknowledged and that nobody removed; what was removed is gone; what nobody was told of is whole or not there.
+ * that was acknowledged and that nobody removed; what was removed is gone; what nobody was told of: see aborts.ts.
  * (Which versions have to be there is told by the histories: see linearizability.ts.)
  */
 import type { SavedObject } from "../../src/datastore/datastore.ts";
@@ -10,6 +10,7 @@ import { buckets } from "../world/files.ts";
 import { describeError, type RunningRouterRole } from "../world/roles.ts";
 import type { Streams } from "../world/streams.ts";
 import type { World } from "../world/world.ts";
+import { checkUnacknowledged } from "./aborts.ts";
 
 export async function checkVersions(world: World, client: Client): Promise<number> {
   let count = 0;
@@ -27,7 +28,7 @@ export async function checkVersions(world: World, client: Client): Promise<numbe
 }
 
 export async function checkStreams(world: World, streams: Streams, running: RunningRouterRole): Promise<void> {
-  const { router, datastore } = running;
+  const { router } = running;
   const found = new Map<number, SavedObject>();
   for (let after: SavedObject["id"] | undefined; ;) {
     const page = await router.list(after, 1_000);
@@ -40,7 +41,7 @@ export async function checkStreams(world: World, streams: Streams, running: Runn
     try {
       bytes = await router.get(object);
     } catch (error) {
-      const isExcused = await world.damages.concern(datastore, object);
+      const isExcused = world.damages.concern(object);
       if (!isExcused) world.history.violation(`durability: ${what}: ${describeError(error)}`);
       return;
     }
@@ -61,14 +62,12 @@ export async function checkStreams(world: World, streams: Streams, running: Runn
       world.coverage.note("check", "stream read back");
     }
   }
+  const untold = new Map<number, Uint8Array>();
   for (const object of found.values()) {
-    // Nobody was told of it: all that was sent, or (where the sender left with a plain end) a beginning of it.
     const bytes = await router.get(object).catch(() => undefined);
-    const isKnown =
-      bytes === undefined ||
-      streams.unacknowledged.some((content) => sizeOf(content) >= bytes.length && begins(content, bytes));
-    if (!isKnown) world.history.violation(`bytes: object ${object.id} of a stream is nothing that was sent`);
+    if (bytes !== undefined) untold.set(object.id, bytes);
   }
+  checkUnacknowledged(world, streams, untold);
 }
 
 /** Parts that were acknowledged of uploads that nobody completed or aborted. */
@@ -91,13 +90,9 @@ export async function checkUploads(world: World, { router, datastore }: RunningR
         if (!isRight) world.history.violation(`bytes: ${what} is nothing that was sent for it`);
         world.coverage.note("check", "part read back");
       } catch (error) {
-        const isExcused = await world.damages.concern(datastore, object);
+        const isExcused = world.damages.concern(object);
         if (!isExcused) world.history.violation(`durability: ${what}: ${describeError(error)}`);
       }
     }
   }
-}
-
-function begins(content: Content, bytes: Uint8Array): boolean {
-  return Buffer.compare(bytesOf(content).subarray(0, bytes.length), bytes) === 0;
 }

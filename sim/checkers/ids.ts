@@ -1,4 +1,5 @@
 /** No id is issued twice: no ticket is handed to a store twice, no object's id is used for two objects. */
+import type { Run } from "../../src/core/run.ts";
 import type { Datastore } from "../../src/datastore/datastore.ts";
 
 interface Range {
@@ -10,6 +11,8 @@ export class IdLedger {
   /** Tickets that were handed to a store, in order, joined where they touch. */
   readonly #written: Range[] = [];
   readonly #objects = new Map<number, string>();
+  /** Of all objects that somebody asked to be saved: they stand for the same tickets for ever. */
+  readonly runs = new Map<number, readonly Run[]>();
   readonly #violation: (text: string) => void;
 
   constructor(violation: (text: string) => void) {
@@ -52,6 +55,7 @@ export function ledgered(datastore: Datastore, ids: IdLedger): Datastore {
       if (name === "saveObject") {
         const save: Datastore["saveObject"] = (object, into, now) => {
           ids.noteObject(object.id, `saved ${JSON.stringify([object.size, object.runs, into])}`);
+          ids.runs.set(object.id, object.runs);
           return target.saveObject(object, into, now);
         };
         return save;

@@ -46,10 +46,14 @@ export function checkFile(operations: readonly Operation[], versioning: Versioni
   return new Search(known, optional, { versioning, versions: [] }, history).run();
 }
 
-/** Reads without an answer, and writes that were refused for something else than their condition, say nothing. */
+/**
+ * Reads without an answer, and writes that were refused for something else than their condition, say nothing. What a
+ * refused commit would have written must not be seen: it is none of the operations that can happen.
+ */
 function constrains({ input, answer }: Operation): boolean {
   const isRead = input.kind === "newest" || input.kind === "live" || input.kind === "stack";
   if (isRead || answer.kind === "tags") return answer.kind === "tags";
+  if (answer.kind === "refused") return false;
   if (answer.kind === "conflict" || answer.kind === "missing") return "wanted" in input && input.wanted !== undefined;
   return true;
 }

@@ -1,7 +1,7 @@
 /**
  * What a datastore keeps its records in, as a model: one thread that runs a group of commits, waits for the disk, and
  * only then answers anybody; meanwhile nobody reads. What was being synced when the power goes is there wholly or not
- * at all. A sync that fails takes its group back.
+ * at all. A sync that fails takes its group back, and a group that is refused is taken back at once.
  *
  * Assumed, as of LMDB and of Redis with `appendfsync always`: a group is never torn, and what was answered stays.
  */
@@ -23,6 +23,8 @@ export class SimulatedStore implements GroupStore {
   syncMaxMs = 2;
   /** So many of the next syncs fail. */
   failingSyncs = 0;
+  /** So many of the next groups are refused at once, some of them before they are run. */
+  refusingGroups = 0;
   onEvent: ((what: string, changes: number) => void) | undefined;
   #syncing: { readonly outcome: Promise<SyncOutcome>; readonly end: (outcome: SyncOutcome) => void } | undefined;
   #waiting: (() => void)[] = [];
@@ -59,10 +61,13 @@ export class SimulatedStore implements GroupStore {
 
   transact(body: (transaction: EmbeddedTransaction) => void): void {
     this.records.begin();
+    const isRefused = this.refusingGroups > 0;
     try {
+      if (isRefused && this.random.chance(0.5)) throw this.#refused();
       const transaction = new EmbeddedTransaction(this.records, true);
       body(transaction);
       transaction.putCounters();
+      if (isRefused && this.records.changeCount > 0) throw this.#refused();
     } catch (error) {
       this.records.rollBack();
       throw error;
@@ -104,6 +109,12 @@ export class SimulatedStore implements GroupStore {
     });
   }
 
+  #refused(): CommitRefused {
+    this.refusingGroups--;
+    this.onEvent?.("refuses", this.records.changeCount);
+    return new CommitRefused("the datastore failed: EIO, a write of its file");
+  }
+
   #goOn(): void {
     while (this.isFree) {
       const next = this.#waiting.shift();
@@ -113,6 +124,16 @@ export class SimulatedStore implements GroupStore {
   }
 }
 
-export function syncFailed(): StoreError {
-  return new StoreError("UNAVAILABLE", "the datastore failed: EIO, a sync of its file");
+/** Of a commit that was taken back: clients see no more than UNAVAILABLE, checkers know that it never happens. */
+export class CommitRefused extends StoreError {
+  constructor(why: string) {
+    super("UNAVAILABLE", `${why}; ${takenBack}`);
+  }
+}
+
+/** In the message, for whoever is told by a line of text. */
+export const takenBack = "nothing was committed";
+
+export function syncFailed(): CommitRefused {
+  return new CommitRefused("the datastore failed: EIO, a sync of its file");
 }

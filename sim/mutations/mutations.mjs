@@ -285,4 +285,22 @@ export const mutations = [
     from: "return { items, prefixes, more: entries.length > limit };",
     to: "return { items, prefixes, more: entries.length > limit + 1 };",
   },
+  {
+    name: "files that were opened of a volume stay open where the next one cannot be",
+    file: "src/volume/volume-files.ts",
+    from: "    await Promise.allSettled(opened.map((file) => file.close()));\n    throw error;",
+    to: "    throw error;",
+  },
+  {
+    name: "a byte stream that is cut is kept as if it had ended",
+    file: "src/router/stream-port.ts",
+    from: 'void this.#writer?.abort(new StoreError("ABORTED", "the client went away before the end of its object"));',
+    to: "void this.#finish();",
+  },
+  {
+    name: "a group that the datastore refused is tried again after it was answered",
+    file: "src/datastore/group-commit.ts",
+    from: "          for (const waiting of group) waiting.reject(error);\n          return;",
+    to: "          for (const waiting of group) waiting.reject(error);\n          this.#waiting = [...group, ...this.#waiting];\n          return;",
+  },
 ];

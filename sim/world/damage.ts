@@ -2,7 +2,8 @@
 import { checksumSize, ticketDataSize } from "../../src/core/frame.ts";
 import { layoutOf, type Layout, slotOf, ticketPath } from "../../src/core/layout.ts";
 import type { TicketId } from "../../src/core/ids.ts";
-import type { Datastore, SavedObject } from "../../src/datastore/datastore.ts";
+import type { Run } from "../../src/core/run.ts";
+import type { SavedObject } from "../../src/datastore/datastore.ts";
 import type { SimulatedDisk } from "../simulated-disk.ts";
 import type { SimulatedMachine } from "../simulated-host.ts";
 import { FileInode } from "../simulated-inodes.ts";
@@ -22,9 +23,14 @@ export class Damages {
   readonly #regions: Region[] = [];
   readonly #layouts = new Set<Layout>();
   readonly #onDamage: (machine: string, what: string) => void;
+  readonly #runsOf: (object: number) => readonly Run[] | undefined;
 
-  constructor(onDamage: (machine: string, what: string) => void) {
+  constructor(
+    onDamage: (machine: string, what: string) => void,
+    runsOf: (object: number) => readonly Run[] | undefined,
+  ) {
     this.#onDamage = onDamage;
+    this.#runsOf = runsOf;
   }
 
   get count(): number {
@@ -65,17 +71,13 @@ export class Damages {
   }
 
   /** Whether some of the object's tickets lie where something was damaged, on whatever machine. */
-  async concern(datastore: Datastore, object: SavedObject): Promise<boolean> {
+  concern({ content }: SavedObject): boolean {
     if (this.#regions.length === 0) return false;
-    if (object.content.kind === "parts") {
-      for (const part of object.content.parts) {
-        const child = await datastore.getObject(part.object);
-        if (child?.status === "saved" && (await this.concern(datastore, child))) return true;
-      }
-      return false;
-    }
-    for (const { first, count } of object.content.runs) {
-      for (let ticket = first; ticket < first + count; ticket++) if (this.#hits(ticket)) return true;
+    // Not asked of the datastore: parts of an object that was deleted while somebody read it are gone there.
+    const runs =
+      content.kind === "runs" ? content.runs : content.parts.flatMap((part) => this.#runsOf(part.object) ?? []);
+    for (const { first, count } of runs) {
+      for (let ticket: number = first; ticket < first + count; ticket++) if (this.#hits(ticket)) return true;
     }
     return false;
   }

@@ -26,6 +26,8 @@ export const faultKinds = [
   "datastore answers lost",
   "datastore crash",
   "cache dropped",
+  "descriptors run out",
+  "commits refused",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];

@@ -4,6 +4,7 @@
  */
 import { StoreError } from "../../src/core/errors.ts";
 import type { Versioning } from "../../src/datastore/datastore.ts";
+import { CommitRefused } from "../datastore/simulated-store.ts";
 import type { Content } from "./contents.ts";
 
 /** What must hold of the newest version, by tag. `object`: the tags that share an object with it count, too. */
@@ -25,11 +26,12 @@ export type Input =
   /** All versions and delete markers, newest first. */
   | { readonly kind: "stack" };
 
-/** `unknown`: it happened, or will have, or never does. */
+/** `unknown`: it happened, or will have, or never does. `refused`: it never does, whatever it would have met. */
 export type Answer =
   | { readonly kind: "done" }
   | { readonly kind: "conflict" }
   | { readonly kind: "missing" }
+  | { readonly kind: "refused" }
   | { readonly kind: "tags"; readonly tags: readonly number[] }
   | { readonly kind: "unknown" };
 
@@ -108,8 +110,16 @@ export class History {
   }
 }
 
+/** The client itself left in the middle of its write: nobody asked for a commit. */
+export class GivenUp extends StoreError {
+  constructor() {
+    super("ABORTED", "the client went away");
+  }
+}
+
 /** What a refusal tells of a write: that it did not happen and why, or nothing. */
 export function answerOf(error: unknown): Answer {
+  if (error instanceof CommitRefused || error instanceof GivenUp) return { kind: "refused" };
   if (!(error instanceof StoreError)) return { kind: "unknown" };
   if (error.code === "CONFLICT") return { kind: "conflict" };
   return error.code === "NOT_FOUND" ? { kind: "missing" } : { kind: "unknown" };

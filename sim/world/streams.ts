@@ -7,6 +7,7 @@ import type { Connection } from "../../src/env/host.ts";
 import { delay } from "../../src/env/host.ts";
 import { RequestClient } from "../../src/wire/request-client.ts";
 import type { SimulatedRandom } from "../simulated-random.ts";
+import { takenBack } from "../datastore/simulated-store.ts";
 import { bytesOf, type Content } from "./contents.ts";
 import { responsePort, streamPort } from "./roles.ts";
 import { simulationKey, type World } from "./world.ts";
@@ -17,11 +18,20 @@ export interface StreamedObject {
   removal: "none" | "asked" | "done";
 }
 
+/** What was sent, in part or as a whole, and not acknowledged. */
+export interface UnacknowledgedStream {
+  readonly content: Content;
+  /**
+   * What may be there of it: all, where its end was sent; any beginning, where its sender closed the connection before,
+   * which looks the same; nothing, where the connection was cut, or the datastore refused it.
+   */
+  readonly kept: "whole" | "beginning" | "nothing";
+}
+
 export class Streams {
   /** What was answered OBJECT … WRITTEN OK. */
   readonly acknowledged = new Map<ObjectId, StreamedObject>();
-  /** What was sent, in part or as a whole, and not acknowledged. */
-  readonly unacknowledged: Content[] = [];
+  readonly unacknowledged: UnacknowledgedStream[] = [];
   readonly #world: World;
   readonly #random: SimulatedRandom;
   readonly #kernel = new Kernel(simulationKey, { tiny: 1, block: 6, group: 0 });
@@ -41,16 +51,18 @@ export class Streams {
   }
 
   async #send(content: Content): Promise<void> {
-    const outcome = await this.#talk(bytesOf(content));
-    const id = /^OBJECT ([0-9A-Z]+) WRITTEN OK\n$/.exec(outcome)?.[1];
-    this.#world.trace.add("stream", `${outcome.length} ${id ?? "not written"}`);
-    if (id === undefined) this.unacknowledged.push(content);
+    const { text, kept } = await this.#talk(bytesOf(content));
+    const id = /^OBJECT ([0-9A-Z]+) WRITTEN OK\n$/.exec(text)?.[1];
+    this.#world.trace.add("stream", `${text.length} ${id ?? "not written"}`);
+    const isRefused = text.startsWith("ERROR") && text.includes(takenBack);
+    if (isRefused) this.#note("stream refused by the datastore");
+    if (id === undefined) this.unacknowledged.push({ content, kept: isRefused ? "nothing" : kept });
     else this.#note("stream sent");
     if (id !== undefined) this.acknowledged.set(parseId<ObjectId>(id)!, { content, removal: "none" });
   }
 
-  /** What was answered until the connection ended. */
-  async #talk(bytes: Uint8Array): Promise<string> {
+  /** What was answered until the connection ended, and what its end may have looked like. */
+  async #talk(bytes: Uint8Array): Promise<{ text: string; kept: UnacknowledgedStream["kept"] }> {
     const { network, clock } = this.#world.client;
     const host = this.#random.pick(this.#world.routers).name;
     let connection: Connection;
@@ -58,9 +70,10 @@ export class Streams {
       const { receiveBuffer } = this.#kernel;
       connection = await network.connect({ host, port: streamPort, receiveBuffer, timeoutMs: 3_000 });
     } catch {
-      return "";
+      return { text: "", kept: "nothing" };
     }
     let text = "";
+    let kept: UnacknowledgedStream["kept"] = "nothing";
     const closed = new Promise<void>((resolve) => {
       connection.start({
         bytes: (chunk) => {
@@ -71,26 +84,38 @@ export class Streams {
         closed: () => resolve(),
       });
     });
-    const patience = clock.after(60_000, () => connection.destroy());
-    const leavesAt = this.#random.chance(0.1) ? this.#random.below(bytes.length + 1) : undefined;
+    const leave = (): void => {
+      if (kept === "nothing") kept = "beginning";
+      connection.destroy();
+    };
+    const patience = clock.after(60_000, leave);
+    const leavesAt = this.#random.chance(0.2) ? this.#random.below(bytes.length + 1) : undefined;
     try {
       for (let at = 0; at < bytes.length;) {
         const piece = bytes.subarray(at, at + this.#random.between(1, 70_000));
         await Promise.race([connection.write(piece), closed]);
         at += piece.length;
         if (leavesAt !== undefined && at >= leavesAt) {
-          this.#note("stream broken off");
-          connection.destroy();
+          const isReset = this.#random.chance(0.5);
+          // What it sent has arrived by then, or is lost with the connection.
+          if (this.#random.chance(0.7)) await delay(clock, this.#random.fraction() * 50);
+          this.#note(isReset ? "stream reset" : "stream broken off");
+          if (isReset) network.reset(connection);
+          else leave();
+          break;
         }
         if (this.#random.chance(0.05)) await delay(clock, this.#random.fraction() * 1_500);
       }
-      await connection.end();
+      if (leavesAt === undefined || bytes.length === 0) {
+        kept = "whole";
+        await connection.end();
+      }
     } catch {
       // The router cut it; what it said before that counts.
     }
     await closed;
     patience.cancel();
-    return text;
+    return { text, kept };
   }
 
   async #get(id: ObjectId): Promise<void> {

@@ -7,7 +7,8 @@ import type { SimulatedRandom } from "../simulated-random.ts";
 import type { Client } from "./client.ts";
 import { bytesOf, type Content, sizeOf } from "./contents.ts";
 import { buckets, fileTarget, keys } from "./files.ts";
-import type { OpenUpload } from "./history.ts";
+import { answerOf, type OpenUpload } from "./history.ts";
+import type { CallOutcome } from "./process.ts";
 import type { World } from "./world.ts";
 
 export class Uploads {
@@ -50,13 +51,15 @@ export class Uploads {
       if (before !== undefined && before.acknowledged === undefined) continue;
       parts.set(part, { acknowledged: undefined, possible: before === undefined ? [] : [before.acknowledged!] });
       const content = await this.#putPart(upload, part, parts.get(part)!.possible);
-      if (content !== undefined) parts.set(part, { acknowledged: content, possible: [] });
+      if (content === "refused" && before !== undefined) parts.set(part, before);
+      else if (content === "refused") parts.delete(part);
+      else if (content !== undefined) parts.set(part, { acknowledged: content, possible: [] });
       if (this.#random.chance(0.3)) await this.#client.pause();
     }
   }
 
-  /** The part's content; undefined where it is not known to be there. */
-  async #putPart(upload: string, part: number, possible: Content[]): Promise<Content | undefined> {
+  /** The part's content; undefined where it is not known to be there, "refused" where it is not. */
+  async #putPart(upload: string, part: number, possible: Content[]): Promise<Content | "refused" | undefined> {
     if (this.#random.chance(0.25)) {
       const source = await this.#client.lookUp(this.#random.pick(buckets).name, this.#random.pick(keys));
       if (source?.object === undefined) return undefined;
@@ -66,14 +69,14 @@ export class Uploads {
         datastore.copyPart(object, upload, part, {}, this.#client.now()),
       );
       if (copied.kind === "value") this.#client.note("part, copied");
-      return copied.kind === "value" ? this.#client.contentOf(source) : undefined;
+      return copied.kind === "value" ? this.#client.contentOf(source) : fateOf(copied);
     }
     const content = this.#client.content();
     possible.push(content);
     const target: Target = { kind: "part", upload, part, attributes: {} };
     const put = await this.#client.call(({ router }) => router.put(bytesOf(content), target, {}));
     if (put.kind === "value") this.#client.note("part");
-    return put.kind === "value" ? content : undefined;
+    return put.kind === "value" ? content : fateOf(put);
   }
 
   /** Nobody else writes to it: what was acknowledged is there, of its size. */
@@ -125,4 +128,9 @@ export class Uploads {
       history.violation(`durability: ${upload} with parts that were acknowledged cannot be completed: ${answer.kind}`);
     }
   }
+}
+
+/** Of a part that was not acknowledged. */
+function fateOf(outcome: CallOutcome<unknown>): "refused" | undefined {
+  return outcome.kind === "error" && answerOf(outcome.error).kind === "refused" ? "refused" : undefined;
 }

@@ -73,7 +73,10 @@ export class World {
     this.random = random.fork();
     this.rates = chooseFaults(random.fork(), without);
     this.#ambushes = new Ambushes(clock, this.random.fork());
-    this.damages = new Damages((machine, what) => this.trace.add(machine, what));
+    this.damages = new Damages(
+      (machine, what) => this.trace.add(machine, what),
+      (object) => this.ids.runs.get(object),
+    );
     this.store = new SimulatedStore(clock, random.fork());
     this.store.onEvent = (what, changes) => this.trace.add("datastore", `${what} ${changes}`);
     this.openVolumesMax = this.random.between(2, 8);
@@ -122,6 +125,7 @@ export class World {
     }
     network.delayMaxMs = 2;
     this.store.failingSyncs = 0;
+    this.store.refusingGroups = 0;
     this.#healDatastore();
     for (const process of this.processes) process.start();
   }
@@ -324,6 +328,15 @@ export class World {
         return this.server === undefined ? process.kill() : this.server.crash();
       case "cache dropped":
         return disk.dropCaches();
+      case "descriptors run out":
+        // Connections take them as well: there may be more files open than new ones could be.
+        this.#ambushes.lay(machine.name, () => {
+          disk.openFilesMax = (process.host?.disk.openFileCount ?? 0) + random.between(-3, 3);
+        });
+        return this.#later(10_000, () => this.#healDisk(machine));
+      case "commits refused":
+        this.store.refusingGroups += random.between(1, 3);
+        return;
     }
   }
 
@@ -359,6 +372,7 @@ export class World {
   #healDisk({ disk }: SimulatedMachine): void {
     disk.capacity = Number.POSITIVE_INFINITY;
     disk.delayMaxMs = 1;
+    disk.openFilesMax = Number.POSITIVE_INFINITY;
   }
 
   #healDatastore(): void {
