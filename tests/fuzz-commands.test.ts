@@ -27,9 +27,9 @@ describe("what was found once", () => {
 });
 
 it("a router that has the key and answers anything: a right result or an error of ours, in time", async () => {
-  expect(await fuzz(3, commandCase(target.recorded), (one) => target.check(one))).toBeGreaterThan(20);
+  expect(await fuzz(3, commandCase(target.recorded), (one) => target.check(one), 21)).toBeGreaterThan(20);
 });
 
 it("put: stored is what was sent whole and then said to be", async () => {
-  expect(await fuzz(0.8, putCase, (one) => putting.check(one))).toBeGreaterThan(10);
+  expect(await fuzz(0.8, putCase, (one) => putting.check(one), 11)).toBeGreaterThan(10);
 });
