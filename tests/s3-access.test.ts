@@ -414,6 +414,24 @@ describe("ACLs", () => {
     expect(await told("PUT", `${await bucket(withAcls)}/a`, tagged)).toBe("403 AccessDenied");
   });
 
+  test("of a bucket: a copy by another account has the source's tags only where that may read them", async () => {
+    const [source, target] = [await bucket(), await bucket(withAcls)];
+    const allow = (action: string, of: string): object => ({
+      Action: action,
+      Resource: `arn:aws:s3:::${of.slice(1)}/*`,
+    });
+    await ask("PUT", `${source}/a`, { body: "x", headers: { "x-amz-tagging": "a=b" } });
+    await ask("PUT", `${source}/plain`, { body: "x" });
+    await ask("PUT", `${target}?acl`, { headers: { "x-amz-grant-write": `id=${ids.get("alt")}` } });
+    const copy = (key: string, more: object = {}): Promise<string> =>
+      told("PUT", `${target}/c`, { by: "alt", headers: { "x-amz-copy-source": `${source}/${key}`, ...more } });
+    await ask("PUT", `${source}?policy`, { body: policy(source, allow("s3:GetObject", source)) });
+    expect([await copy("plain"), await copy("a")]).toEqual(["200", "403 AccessDenied"]);
+    expect(await copy("a", { "x-amz-tagging-directive": "REPLACE" })).toBe("200");
+    await ask("PUT", `${source}?policy`, { body: policy(source, allow("s3:GetObject*", source)) });
+    expect(await copy("a")).toBe("200");
+  });
+
   test("a key that is too long is that, whoever asks", async () => {
     const path = `${await bucket({ ...withAcls, "x-amz-acl": "public-read-write" })}/${"x".repeat(1025)}`;
     for (const by of ["root", "alt", "nobody"] as const) {

@@ -16,6 +16,7 @@ import { xml } from "../protocol/answer.ts";
 import { isoDate } from "../protocol/dates.ts";
 import { invalidArgument, S3Error } from "../protocol/error.ts";
 import { checkKey } from "../protocol/key.ts";
+import { tagCount } from "../protocol/tags.ts";
 import { document, leaf } from "../protocol/xml.ts";
 import { conditionError, writeCondition } from "./conditions.ts";
 import { type CopySource, findCopySource } from "./copy-source.ts";
@@ -52,12 +53,24 @@ export async function copyNamed(call: S3Call): Promise<{ readonly source: CopySo
   for (let attempt = 1; ; attempt++) {
     const source = await findCopySource(call);
     refuseCopyToItself(call, source, directives);
+    if (directives.tagging === "COPY") await checkTags(call, source);
     try {
       return { source, copied: await copy(call, source, directives, condition) };
     } catch (error) {
       if (!isSourceGone(error) || attempt === copyAttemptsMax) throw conditionError(condition, error);
     }
   }
+}
+
+/** Who may read an object need not be allowed to read its tags, nor who may write one to give it some. */
+async function checkTags(call: S3Call, { version, bucket, key, versionId }: CopySource): Promise<void> {
+  const { services, request, identity, authentication, now } = call;
+  if (tagCount(version.attributes.tags) === 0) return;
+  const ask = { identity, authentication, request, now };
+  const action = versionId === undefined ? "s3:GetObjectTagging" : "s3:GetObjectVersionTagging";
+  await services.access.authorize(services, { ...ask, action, bucket, key, versionId });
+  const put = { action: "s3:PutObjectTagging", bucket: call.bucket, key: call.key, versionId: undefined };
+  await services.access.authorize(services, { ...ask, ...put });
 }
 
 /** Whether the object that was to be shared was replaced or removed since it was looked at. */
