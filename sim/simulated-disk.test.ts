@@ -158,3 +158,16 @@ describe("faults", () => {
     expect(await simulation.clock.run(disk.open("/a", "read"))).toBeDefined();
   });
 });
+
+it("opens no more files than a process may have, and makes none that it cannot open", async () => {
+  const simulation = new Simulation(1);
+  const machine = simulation.machine("a");
+  const { disk } = machine.start();
+  const run = <Value>(work: Promise<Value>): Promise<Value> => simulation.clock.run(work);
+  machine.disk.openFilesMax = 1;
+  const { file } = await run(disk.create("/a"));
+  await expect(run(disk.create("/b"))).rejects.toMatchObject({ code: "EMFILE" });
+  await expect(run(disk.open("/c", "read"))).rejects.toMatchObject({ code: "EMFILE" });
+  await run(file.close());
+  expect(await run(disk.list("/"))).toEqual(["a"]);
+});
