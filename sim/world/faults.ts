@@ -45,6 +45,7 @@ const lasting: ReadonlySet<FaultKind> = new Set([
   "slow network",
   "datastore requests lost",
   "datastore answers lost",
+  "commits refused",
 ]);
 
 export function chooseFaults(random: SimulatedRandom, without: ReadonlySet<FaultKind>): FaultRates {

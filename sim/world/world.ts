@@ -316,7 +316,8 @@ export class World {
         network.delayMaxMs = 10 ** random.between(1, 3);
         return this.#later(20_000, () => (network.delayMaxMs = 2));
       case "datastore sync fails":
-        this.store.failingSyncs += random.between(1, 2);
+        // Not added up: more could fail than are tried.
+        this.store.failingSyncs = Math.max(this.store.failingSyncs, random.between(1, 2));
         return;
       case "datastore requests lost":
         if (this.server !== undefined) this.server.requestLoss = random.fraction();
@@ -335,7 +336,7 @@ export class World {
         });
         return this.#later(10_000, () => this.#healDisk(machine));
       case "commits refused":
-        this.store.refusingGroups += random.between(1, 3);
+        this.store.refusingGroups = Math.max(this.store.refusingGroups, random.between(1, 3));
         return;
     }
   }
