@@ -10,6 +10,7 @@ import type { ObjectSummary } from "../src/router/object-answers.ts";
 import { fewerRuns } from "../src/router/remote-putter.ts";
 import type { RequestClient } from "../src/wire/request-client.ts";
 import { Child } from "./support/child.ts";
+import { Tap } from "./support/fuzz-tap.ts";
 import { freePort } from "./support/program.ts";
 import { objectOf, sendStream, TestSocket } from "./support/sockets.ts";
 import { Belongings, eventually, getObject, otherKey, patternOf, sameBytes, savedObject } from "./support/store.ts";
@@ -59,6 +60,37 @@ describe("two putters", () => {
     expect(await sendStream(running.streamPort, patternOf(10, 1))).toMatch(/^ERROR no putter answers/);
     await belongings.server({ depth: 2, port });
     await eventually(async () => (await sendStream(running.streamPort, patternOf(10, 1))).startsWith("OBJECT"), 50);
+  });
+});
+
+describe("a connection for reads", () => {
+  it("that is closed for being idle, while a request is on its way, is replaced: nobody hears of it", async () => {
+    const server = await belongings.server({ depth: 2 });
+    const tap = await Tap.start(server.port);
+    belongings.add(() => tap.close());
+    const running = await routerOver([tap.port]);
+    const client = await belongings.requests(running.responsePort);
+    const bytes = patternOf(50_000, 1);
+    const id = objectOf(await sendStream(running.streamPort, bytes));
+    for (const how of ["end", "reset"] as const) {
+      expect(sameBytes(await getObject(client, id), bytes)).toBe(true);
+      // The next bytes of the router end the connection instead of reaching the server.
+      tap.closeAtNext(how);
+      expect(sameBytes(await getObject(client, id), bytes)).toBe(true);
+      expect(tap.closedCount).toBeGreaterThan(0);
+      await eventually(() => running.router.stores.every(({ available }) => available));
+    }
+  });
+
+  it("that breaks again is an error", async () => {
+    const server = await belongings.server({ depth: 2 });
+    const tap = await Tap.start(server.port);
+    belongings.add(() => tap.close());
+    const running = await routerOver([tap.port]);
+    const client = await belongings.requests(running.responsePort);
+    const id = objectOf(await sendStream(running.streamPort, patternOf(50_000, 1)));
+    await tap.close();
+    await expect(getObject(client, id)).rejects.toMatchObject({ code: "UNAVAILABLE" });
   });
 });
 

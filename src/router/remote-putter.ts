@@ -150,34 +150,49 @@ export class RemotePutter implements TicketStore {
     }
   }
 
-  /** Lends a connection for one request; a connection that broke while idle is replaced once. */
+  /**
+   * Lends a connection for one request, which may be made twice: one that was idle can be closed by the other side while the
+   * request is on its way.
+   */
   async #request<Value>(use: (client: RequestClient) => Promise<Value>): Promise<Value> {
-    const client = await this.#lend();
+    const idle = await this.#lendIdle();
+    if (idle !== undefined) {
+      try {
+        return await this.#used(idle, use);
+      } catch (error) {
+        if (!idle.brokeUnanswered || this.#abort.signal.aborted) throw error;
+        this.#requestCount++;
+      }
+    }
+    return this.#used(await this.#lendNew(), use);
+  }
+
+  async #used<Value>(client: RequestClient, use: (client: RequestClient) => Promise<Value>): Promise<Value> {
     try {
       return await use(client);
     } finally {
-      this.#requestCount--;
-      if (client.failed || this.#abort.signal.aborted) client.close();
-      else {
-        this.#idle.push(client);
-        this.#requestCount++;
-      }
+      if (client.failed || this.#abort.signal.aborted) {
+        this.#requestCount--;
+        client.close();
+      } else this.#idle.push(client);
       this.#waiting.shift()?.();
     }
   }
 
-  async #lend(): Promise<RequestClient> {
+  /** undefined where there is none, but room for a new one, which is counted. Waits while there is neither. */
+  async #lendIdle(): Promise<RequestClient | undefined> {
     for (;;) {
       const idle = this.#idle.pop();
       if (idle !== undefined && !idle.failed) return idle;
-      if (idle !== undefined) {
-        this.#requestCount--;
-        continue;
-      }
-      if (this.#requestCount < limits.readConnectionsMax) break;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      if (idle !== undefined) this.#requestCount--;
+      else if (this.#requestCount < limits.readConnectionsMax) {
+        this.#requestCount++;
+        return undefined;
+      } else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
-    this.#requestCount++;
+  }
+
+  async #lendNew(): Promise<RequestClient> {
     try {
       const client = await RequestClient.connect({ ...this.#options, answerTimeoutMs: limits.responseTimeoutMs });
       if (idOf(client, this.address) !== this.id) {

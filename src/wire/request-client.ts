@@ -43,6 +43,9 @@ export class RequestClient implements Receiver {
   #session: Session = noSession;
   #number = 0;
   #failure: Error | undefined;
+  /** Any byte has come since the last request was sent. */
+  #isAnswered = false;
+  #brokeUnanswered = false;
   #heardAt = 0;
   #timer: Timer | undefined;
   /** What arrived, or is on its way into `target`. */
@@ -78,6 +81,14 @@ export class RequestClient implements Receiver {
 
   get failed(): boolean {
     return this.#failure !== undefined;
+  }
+
+  /**
+   * It broke without a byte of an answer to the last request, as a connection does that the other side closed for being
+   * idle while the request was on its way. Whoever may ask twice can ask again over another one.
+   */
+  get brokeUnanswered(): boolean {
+    return this.#brokeUnanswered;
   }
 
   close(): void {
@@ -166,6 +177,7 @@ export class RequestClient implements Receiver {
   bytes(chunk: Uint8Array): number {
     const wanted = this.#wanted;
     if (wanted === undefined) return 0;
+    this.#isAnswered = true;
     this.#heardAt = this.#options.host.clock.monotonic();
     const part = chunk.subarray(0, wanted.target.length - wanted.size);
     wanted.target.set(part, wanted.size);
@@ -178,11 +190,17 @@ export class RequestClient implements Receiver {
   }
 
   end(): void {
+    this.#noteBreak();
     this.#fail(new StoreError("UNAVAILABLE", "the other side ended the connection before its answer was whole"));
   }
 
   closed(error: Error | undefined): void {
+    this.#noteBreak();
     this.#fail(new StoreError("UNAVAILABLE", "the connection broke before the answer was whole", { cause: error }));
+  }
+
+  #noteBreak(): void {
+    if (this.#failure === undefined) this.#brokeUnanswered = !this.#isAnswered;
   }
 
   #fail(error: Error): void {
@@ -270,10 +288,12 @@ export class RequestClient implements Receiver {
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
+    this.#isAnswered = false;
     if (this.#failure !== undefined) throw this.#failure;
     try {
       await this.#connection.write(bytes);
     } catch (error) {
+      this.#noteBreak();
       throw (
         this.#failure ?? new StoreError("UNAVAILABLE", `the connection broke: ${messageOf(error)}`, { cause: error })
       );

@@ -21,6 +21,10 @@ export class Tap {
   readonly #sockets = new Set<net.Socket>();
   #changes: readonly TapChange[] = [];
   #connections = 0;
+  /** Clients whose next bytes end their connection instead. */
+  readonly #closing = new Map<net.Socket, "end" | "reset">();
+  readonly #clients = new Set<net.Socket>();
+  closedCount = 0;
   isRecording = false;
   /** What went up, by connection. */
   readonly recorded: Buffer[] = [];
@@ -48,6 +52,12 @@ export class Tap {
     this.#connections = 0;
   }
 
+  /** As a server does that closes connections for being idle, just when something is on its way to it. */
+  closeAtNext(how: "end" | "reset"): void {
+    this.closedCount = 0;
+    for (const client of this.#clients) this.#closing.set(client, how);
+  }
+
   /** Nothing that was held stays. */
   cut(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
@@ -61,6 +71,8 @@ export class Tap {
 
   #serve(client: net.Socket): void {
     const connection = this.#connections++;
+    this.#clients.add(client);
+    client.once("close", () => this.#clients.delete(client));
     const changes = this.#changes.filter((change) => change.connection === connection);
     const target = net.connect({ port: this.#target, host: "127.0.0.1", allowHalfOpen: true });
     this.#forward(
@@ -91,6 +103,13 @@ export class Tap {
       if (!isHeld) to.end();
     });
     from.on("data", (bytes: Buffer) => {
+      const closing = this.#closing.get(from);
+      if (closing !== undefined) {
+        this.closedCount++;
+        if (closing === "end") from.end();
+        else from.resetAndDestroy();
+        return;
+      }
       if (up !== undefined && this.isRecording) {
         this.recorded[up] = Buffer.concat([this.recorded[up] ?? Buffer.alloc(0), bytes]);
       }
