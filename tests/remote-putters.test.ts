@@ -4,16 +4,27 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { RunningRouter } from "../src/compose/router-process.ts";
 import type { RunningServer } from "../src/compose/server-process.ts";
 import { ticketDataSize } from "../src/core/frame.ts";
+import { idleTimeoutMs } from "../src/core/limits.ts";
 import { formatId, type ObjectId, parseId, type TicketId } from "../src/core/ids.ts";
 import type { Run } from "../src/core/run.ts";
 import type { ObjectSummary } from "../src/router/object-answers.ts";
+import { fakeClock } from "../src/library/fake-clock.ts";
 import { fewerRuns } from "../src/router/remote-putter.ts";
 import type { RequestClient } from "../src/wire/request-client.ts";
 import { Child } from "./support/child.ts";
 import { Tap } from "./support/fuzz-tap.ts";
 import { freePort } from "./support/program.ts";
 import { objectOf, sendStream, TestSocket } from "./support/sockets.ts";
-import { Belongings, eventually, getObject, otherKey, patternOf, sameBytes, savedObject } from "./support/store.ts";
+import {
+  Belongings,
+  eventually,
+  getObject,
+  otherKey,
+  patternOf,
+  quietHost,
+  sameBytes,
+  savedObject,
+} from "./support/store.ts";
 
 const belongings = new Belongings();
 afterEach(() => belongings.giveBack());
@@ -91,6 +102,33 @@ describe("a connection for reads", () => {
     const id = objectOf(await sendStream(running.streamPort, patternOf(50_000, 1)));
     await tap.close();
     await expect(getObject(client, id)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  });
+});
+
+describe("a connection for tickets", () => {
+  it("that nothing goes over is replaced before its server would cut it: the putter is never lost", async () => {
+    const server = await belongings.server({ depth: 2 });
+    const tap = await Tap.start(server.port);
+    belongings.add(() => tap.close());
+    const fake = fakeClock();
+    let passedMs = 0;
+    const clock = { ...fake, monotonic: () => fake.monotonic() + passedMs };
+    const said: string[] = [];
+    const log = { ...quietHost.log, warn: (message: string) => void said.push(message) };
+    const running = await belongings.router({ putters: [at(tap.port)] }, { ...quietHost, clock, log });
+    await eventually(() => running.router.stores.length === 1);
+    const before = tap.connectionCount;
+    while (passedMs < idleTimeoutMs) {
+      passedMs += idleTimeoutMs / 4;
+      fake.advance(idleTimeoutMs / 4);
+      // What goes on then does so on real sockets.
+      await eventually(() => passedMs < idleTimeoutMs / 2 || tap.connectionCount > before);
+      expect(running.router.stores[0]!.available).toBe(true);
+    }
+    const bytes = patternOf(20_000, 3);
+    const id = objectOf(await sendStream(running.streamPort, bytes));
+    expect(sameBytes(await getObject(await belongings.requests(running.responsePort), id), bytes)).toBe(true);
+    expect(said).toEqual([]);
   });
 });
 

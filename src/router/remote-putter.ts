@@ -60,6 +60,7 @@ export class RemotePutter implements TicketStore {
         putter.#idle.push(client);
         putter.#requestCount = 1;
         putter.#tickets = await putter.#connectTickets();
+        void putter.#renew();
         return putter;
       } catch (error) {
         if (messageOf(error) !== said) host.log.warn("putter not usable yet", { error: messageOf(error) });
@@ -120,18 +121,42 @@ export class RemotePutter implements TicketStore {
 
   #connectTickets(): Promise<TicketClient> {
     const { host, kernel, address } = this.#options;
-    return TicketClient.connect({
+    const connecting: Promise<TicketClient> = TicketClient.connect({
       host,
       kernel,
       address,
       onClosed: (reason) => {
-        this.#tickets = undefined;
-        this.#lastReason = `putter ${this.place}: ${reason}`;
-        if (this.#abort.signal.aborted) return;
-        host.log.warn("putter lost", { putter: this.place, reason });
-        void this.#reconnect();
+        void connecting.then((client) => this.#lost(client, reason));
       },
     });
+    return connecting;
+  }
+
+  #lost(client: TicketClient, reason: string): void {
+    // One that was replaced is nobody's loss.
+    if (this.#tickets !== client) return;
+    this.#tickets = undefined;
+    this.#lastReason = `putter ${this.place}: ${reason}`;
+    if (this.#abort.signal.aborted) return;
+    this.#options.host.log.warn("putter lost", { putter: this.place, reason });
+    void this.#reconnect();
+  }
+
+  /** Servers cut what is idle for long: a new connection takes its place before, so that nobody finds the putter away. */
+  async #renew(): Promise<void> {
+    const { signal } = this.#abort;
+    for (;;) {
+      await delay(this.#options.host.clock, limits.idleTimeoutMs / 4, signal);
+      if (signal.aborted) return;
+      const old = this.#tickets;
+      if (old === undefined || old.idleMs < limits.idleTimeoutMs / 2) continue;
+      const fresh = await this.#connectTickets().catch(() => undefined);
+      if (this.#tickets !== old || old.idleMs === 0 || signal.aborted) fresh?.close("not needed");
+      else if (fresh !== undefined) {
+        this.#tickets = fresh;
+        old.close("replaced");
+      }
+    }
   }
 
   async #reconnect(): Promise<void> {

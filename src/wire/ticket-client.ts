@@ -48,6 +48,7 @@ export class TicketClient implements Receiver {
   #partSize = 0;
   #closedReason: string | undefined;
   #lastAnswerAt: number;
+  #lastUsedAt: number;
   #timer: Timer;
 
   private constructor(options: TicketClientOptions, connection: Connection, frames: TicketBuffer) {
@@ -55,6 +56,7 @@ export class TicketClient implements Receiver {
     this.#connection = connection;
     this.#frames = frames;
     this.#lastAnswerAt = options.host.clock.monotonic();
+    this.#lastUsedAt = this.#lastAnswerAt;
     this.#timer = this.#watch();
   }
 
@@ -79,7 +81,8 @@ export class TicketClient implements Receiver {
   /** Sends a batch. `saved` resolves when every ticket was answered, or with a failure when none can be any more. */
   write(batch: TicketBatch): PendingWrite {
     if (this.#closedReason !== undefined) return refusedWrite(TicketStatus.notWritten, this.#closedReason);
-    if (this.#outstanding.length === 0) this.#lastAnswerAt = this.#options.host.clock.monotonic();
+    this.#lastUsedAt = this.#options.host.clock.monotonic();
+    if (this.#outstanding.length === 0) this.#lastAnswerAt = this.#lastUsedAt;
     const saved = new Promise<BatchOutcome>((settle) => {
       const { first, count } = batch;
       this.#outstanding.push({ first, count, inOrder: 0, answered: 0, each: undefined, settle });
@@ -106,6 +109,11 @@ export class TicketClient implements Receiver {
   /** The other end's address, as the system has it. */
   get remoteHost(): string {
     return this.#connection.remoteHost;
+  }
+
+  /** For how long nothing was written; 0 while answers are awaited. */
+  get idleMs(): number {
+    return this.#outstanding.length > 0 ? 0 : this.#options.host.clock.monotonic() - this.#lastUsedAt;
   }
 
   close(reason: string): void {

@@ -47,6 +47,11 @@ export class Tap {
     return (this.#server.address() as net.AddressInfo).port;
   }
 
+  /** Made since `change`. */
+  get connectionCount(): number {
+    return this.#connections;
+  }
+
   change(changes: readonly TapChange[]): void {
     this.#changes = changes;
     this.#connections = 0;
