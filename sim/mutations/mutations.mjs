@@ -139,7 +139,7 @@ export const mutations = [
     from: "    await this.readersEnd();\n",
     to: "",
     // Chance shows it rarely.
-    seed: 160,
+    seed: 262,
   },
   {
     name: "a volume that was written anew is not synced before the rename",
@@ -217,7 +217,7 @@ export const mutations = [
     from: "const offset = ticket - batch.first;",
     to: "const offset = batch.answered;",
     // Chance shows it rarely.
-    seed: 140,
+    seed: 170,
   },
   {
     name: "a putter that falls silent is waited for without end",
