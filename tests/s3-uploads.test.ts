@@ -181,7 +181,7 @@ test("what is made where versions are suspended is told without a version id, an
     await complete("/suspended/parts", id, [part]),
   ];
   expect(made.map(({ status, headers }) => [status, headers.get("x-amz-version-id")])).toEqual(
-    Array(3).fill([200, null]),
+    made.map(() => [200, null]),
   );
   for (const key of ["put", "copy", "parts"]) {
     expect((await head(`/suspended/${key}`)).headers.get("x-amz-version-id")).toBe("null");

@@ -26,8 +26,25 @@ export type AnswerChange = { readonly call: number } & (
   | { readonly how: "tickets"; readonly part: number; readonly count: number; readonly take: number }
 );
 
+/**
+ * Other tickets of the same size in all stay as they were: which of them an object is made of, and in what order, is for whoever
+ * has the key to say.
+ */
 export function changedParts(parts: readonly Part[], changes: readonly AnswerChange[]): readonly Part[] {
-  return changes.reduce(changedOnce, parts);
+  const now = changes.reduce(changedOnce, parts);
+  const [wasTaken, isTaken] = [takenOf(parts), takenOf(now)];
+  const isSame = isTaken.length === wasTaken.length && isTaken.every((part, index) => part === wasTaken[index]);
+  return !isSame && sizeOf(isTaken) === sizeOf(wasTaken) ? parts : now;
+}
+
+type TakenPart = Extract<Part, { kind: "tickets" }>;
+
+function takenOf(parts: readonly Part[]): TakenPart[] {
+  return parts.filter((part) => part.kind === "tickets");
+}
+
+function sizeOf(parts: readonly TakenPart[]): number {
+  return parts.reduce((sum, { take }) => sum + take, 0);
 }
 
 function changedOnce(parts: readonly Part[], change: AnswerChange): readonly Part[] {
