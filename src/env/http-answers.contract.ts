@@ -84,6 +84,22 @@ export function answerFacts(http: HttpFixture): void {
       await until(() => notes.filter((note) => note === "released").length === 4);
     });
 
+    it("that fail are told of without the query, which can hold a signature, and not where they were told of before", async () => {
+      const told = Object.assign(new Error("told"), { isTold: true });
+      async function* failing(error: Error): AsyncGenerator<HttpPiece> {
+        yield* piecesOf(patternOf(500), 500);
+        throw error;
+      }
+      await http.serve(async ({ target }) => ({
+        status: 200,
+        headers: {},
+        body: { size: 5000, pieces: failing(target === "/told" ? told : new Error("news")) },
+      }));
+      for (const target of ["/told", "/news?X-Amz-Signature=secret"]) await (await http.send(get(target))).rest();
+      await until(() => http.warned.length > 0);
+      expect(http.warned).toEqual([JSON.stringify(["an answer was cut off", { path: "/news", error: "news" }])]);
+    });
+
     it("to a client that goes away are given up, every piece released, the iteration ended", async () => {
       const notes: string[] = [];
       await http.serve(async () => ({

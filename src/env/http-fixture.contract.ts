@@ -4,7 +4,6 @@ import type { HttpAnswer, HttpHandler, HttpListener, HttpPiece, HttpRequest, Htt
 
 export type Listen = (options: HttpServerOptions, handler: HttpHandler) => Promise<HttpListener>;
 
-const quiet = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 export function ignore(): void {
   // Nothing is said.
 }
@@ -62,6 +61,8 @@ export class HttpFixture {
   listener: HttpListener | undefined;
   /** Requests that have come to the handler. */
   begun = 0;
+  /** Warnings, with their fields. */
+  readonly warned: string[] = [];
   readonly #listen: Listen;
 
   constructor(listen: Listen) {
@@ -73,6 +74,7 @@ export class HttpFixture {
     await this.listener?.close();
     this.listener = undefined;
     this.begun = 0;
+    this.warned.length = 0;
   }
 
   async serve(handler: HttpHandler, limits: NonNullable<HttpServerOptions["limits"]> = {}): Promise<void> {
@@ -81,7 +83,9 @@ export class HttpFixture {
       headers: { "Content-Type": "application/xml" },
       body: `<${reason}/>`,
     });
-    const options = { host: "127.0.0.1", port: 0, log: quiet, limits, refuse };
+    const warn = (...said: unknown[]): void => void this.warned.push(JSON.stringify(said));
+    const log = { debug: ignore, info: ignore, warn, error: ignore };
+    const options = { host: "127.0.0.1", port: 0, log, limits, refuse };
     this.listener = await this.#listen(options, (request) => (this.begun++, handler(request)));
   }
 

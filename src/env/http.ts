@@ -115,3 +115,8 @@ export interface HttpLimits {
   /** For what is under way when the server closes. */
   readonly drainTimeoutMs: number;
 }
+
+/** Whoever made the answer has logged what cut it off, and said more (`isTold` of the error). */
+export function isTold(error: unknown): boolean {
+  return error instanceof Error && "isTold" in error && error.isTold === true;
+}

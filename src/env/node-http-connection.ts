@@ -11,15 +11,16 @@ import { messageOf, StoreError } from "../core/errors.ts";
 import * as limits from "../core/limits.ts";
 import type { Log } from "./host.ts";
 import { isBusy } from "./http-share.ts";
-import type {
-  HttpAnswer,
-  HttpBody,
-  HttpHandler,
-  HttpHeaders,
-  HttpLimits,
-  HttpRefusal,
-  HttpRequest,
-  HttpStream,
+import {
+  isTold,
+  type HttpAnswer,
+  type HttpBody,
+  type HttpHandler,
+  type HttpHeaders,
+  type HttpLimits,
+  type HttpRefusal,
+  type HttpRequest,
+  type HttpStream,
 } from "./http.ts";
 import { bytesOf, isStream, PieceWriter, rawAnswer, writeHead } from "./node-http-answer.ts";
 import { noBody, RequestBody } from "./node-http-body.ts";
@@ -387,7 +388,8 @@ export class Exchange implements HttpRequest {
       .catch((error: unknown) => {
         // A query can hold a signature that is still good.
         const path = this.target.split("?", 1)[0];
-        this.#connection.shared.log.warn("an answer was cut off", { path, error: messageOf(error) });
+        if (!isTold(error))
+          this.#connection.shared.log.warn("an answer was cut off", { path, error: messageOf(error) });
         this.#connection.socket.destroy();
       })
       .then(() => this.#connection.done(this));

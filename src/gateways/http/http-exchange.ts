@@ -2,7 +2,14 @@
 import { messageOf, StoreError } from "../../core/errors.ts";
 import { httpPiecesInFlightMax, httpUnreadKeepMax } from "../../core/limits.ts";
 import type { Log } from "../../env/host.ts";
-import type { HttpAnswer, HttpPiece, HttpRefusal, HttpRequest, HttpStream } from "../../env/http.ts";
+import {
+  isTold,
+  type HttpAnswer,
+  type HttpPiece,
+  type HttpRefusal,
+  type HttpRequest,
+  type HttpStream,
+} from "../../env/http.ts";
 import { isStream } from "./answer-bytes.ts";
 import { type BodySource, IncomingBody, noBody } from "./request-body.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -189,11 +196,6 @@ export class Exchange implements HttpRequest {
 /** A stream that nobody will read still has to be told. */
 function dispose({ body }: HttpAnswer): void {
   if (isStream(body)) void Promise.resolve(body.pieces[Symbol.asyncIterator]().return?.()).catch(ignore);
-}
-
-/** Whoever made the answer has logged it, and said more. */
-function isTold(error: unknown): boolean {
-  return error instanceof Error && "isTold" in error && error.isTold === true;
 }
 
 function ignore(): void {
