@@ -65,9 +65,15 @@ const pieceOf = (name: string): Buffer => contents[name]!.subarray(100, 164);
 async function filesBelow(directory: string): Promise<{ readonly name: string; readonly bytes: Buffer }[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
-  return Promise.all(
-    files.map(async (file) => ({ name: path.relative(directory, file), bytes: await readFile(file) })),
-  );
+  const read = files.map(async (file) => {
+    // Of a store that runs: a part of a snapshot gets another name meanwhile.
+    const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+      return Buffer.alloc(0);
+    });
+    return { name: path.relative(directory, file), bytes };
+  });
+  return Promise.all(read);
 }
 
 async function found(directory: string, needle: Buffer | string): Promise<boolean> {
