@@ -65,15 +65,9 @@ const pieceOf = (name: string): Buffer => contents[name]!.subarray(100, 164);
 async function filesBelow(directory: string): Promise<{ readonly name: string; readonly bytes: Buffer }[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
-  const read = files.map(async (file) => {
-    // Of a store that runs: a part of a snapshot gets another name meanwhile.
-    const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-      return Buffer.alloc(0);
-    });
-    return { name: path.relative(directory, file), bytes };
-  });
-  return Promise.all(read);
+  return Promise.all(
+    files.map(async (file) => ({ name: path.relative(directory, file), bytes: await readFile(file) })),
+  );
 }
 
 async function found(directory: string, needle: Buffer | string): Promise<boolean> {
@@ -97,6 +91,12 @@ async function ask(
   return [status, bytes.includes(pieceOf(name))];
 }
 
+/** False, where something was gone just then. */
+function missing(error: NodeJS.ErrnoException): boolean {
+  if (error.code !== "ENOENT") throw error;
+  return false;
+}
+
 let stolen: string;
 
 beforeAll(async () => {
@@ -104,7 +104,9 @@ beforeAll(async () => {
   const root = await belongings.directory();
   const s3 = await S3Endpoint.open(belongings, { root, snapshots: { intervalMs: 100 } });
   await fill(s3);
-  await eventually(async () => found(path.join(root, "snapshots"), "planted-sse-c"));
+  // A snapshot in the making gets its name while one looks.
+  const isTaken = async (): Promise<boolean> => found(path.join(root, "snapshots"), "planted-sse-c");
+  await eventually(async () => isTaken().catch(missing));
   await s3.running.close();
   stolen = await copyOf(root);
 });
