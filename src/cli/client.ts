@@ -93,8 +93,10 @@ export async function gathered<Item>(
 ): Promise<Item[]> {
   const items: Item[] = [];
   for await (const part of client.ask(operation)) {
-    if (part.kind === "tickets") part.buffer.release();
-    if (part.kind === "tickets") throw new StoreError("PROTOCOL", `${operation}: answered by tickets`);
+    if (part.kind === "tickets") {
+      part.buffer.release();
+      throw new StoreError("PROTOCOL", `${operation}: answered by tickets`);
+    }
     for (const item of listIn(part.value)) items.push(item);
     if (items.length > limits.listedMax) {
       throw new StoreError("PROTOCOL", `${client.where} lists more than ${limits.listedMax}`);

@@ -10,12 +10,12 @@ import {
   oneOf,
   optional,
   orNull,
+  type Shape,
   text,
   time,
   tree,
   whole,
 } from "../wire/answer-shape.ts";
-import type { Shape } from "../wire/answer-shape.ts";
 import type { ObjectName } from "./object-names.ts";
 import type { Damage } from "./object-reader.ts";
 

@@ -125,8 +125,12 @@ export class RemotePutter implements TicketStore {
       host,
       kernel,
       address,
+      // Where there is no client in the end, who asked for it hears why.
       onClosed: (reason) => {
-        void connecting.then((client) => this.#lost(client, reason));
+        void connecting.then(
+          (client) => this.#lost(client, reason),
+          () => undefined,
+        );
       },
     });
     return connecting;
